@@ -1,0 +1,356 @@
+"""Messages of identity: users, sessions, organizations, members, invitations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import EmailStr, Field, SecretStr, StringConstraints
+
+from libs.contracts.base import (
+    Command,
+    Event,
+    Moment,
+    Name,
+    Page,
+    Paged,
+    Query,
+    Resource,
+    Slug,
+    View,
+    topic,
+)
+
+Role = Literal["owner", "admin", "developer", "viewer"]
+Password = Annotated[SecretStr, Field(min_length=15, max_length=256)]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+
+
+# What readers get.
+class User(Resource):
+    id: str
+    email: str
+    name: str
+    created_at: Moment
+
+
+class Membership(View):
+    """One organization of a user."""
+
+    org: str
+    slug: str
+    name: str
+    role: Role
+
+
+class Tokens(View):
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int
+    refresh_token: str
+    session: str
+
+
+class Organization(Resource):
+    id: str
+    slug: str
+    name: str
+    created_at: Moment
+
+
+class Member(Resource):
+    user: str
+    email: str
+    name: str
+    role: Role
+    since: Moment
+
+
+class Invitation(Resource):
+    id: str
+    email: str
+    role: Role
+    invited_by: str
+    expires_at: Moment
+    state: Literal["open", "accepted", "withdrawn"]
+
+
+class InvitationWithToken(Invitation):
+    """The token is derived from the invitation, shown to the inviter, and stored nowhere."""
+
+    token: str
+
+
+class KeySet(View):
+    """Public keys that verify access tokens (RFC 7517), with the issuer they belong to."""
+
+    keys: tuple[dict[str, Any], ...]
+
+
+class DirectoryEntry(View):
+    """What a gateway must know of one organization to decide, at `sequence` of its identity stream."""
+
+    org: str
+    slug: str | None = None
+    roles: dict[str, Role] = {}
+    sequence: int
+
+
+class Directory(View):
+    """All organizations, page by page; `operators` and `ended` (sessions whose tokens still run) with each."""
+
+    entries: tuple[DirectoryEntry, ...]
+    operators: tuple[str, ...]
+    ended: tuple[str, ...]
+    platform_sequence: int
+    next: str | None
+
+
+# Commands.
+class RegisterUser(Command[User]):
+    email: EmailStr
+    name: Name
+    password: Password
+
+    def attempt(self) -> dict[str, Any]:
+        return {"email": self.email, "name": self.name}
+
+
+class OpenSession(Command[Tokens]):
+    email: EmailStr
+    password: Annotated[SecretStr, Field(max_length=256)]
+
+    def attempt(self) -> dict[str, Any]:
+        return {"email": self.email}
+
+
+class RefreshSession(Command[Tokens]):
+    refresh_token: Token
+
+    def attempt(self) -> dict[str, Any]:
+        return {"session": self.refresh_token.split(".")[0]}
+
+
+class EndSession(Command[None]):
+    session: str
+
+
+class CreateOrganization(Command[Organization]):
+    slug: Slug
+    name: Name
+
+
+class UpdateOrganization(Command[Organization], permission="org:update"):
+    org: str
+    name: Name
+    if_revision: int | None = None
+
+
+class DeleteOrganization(Command[None], permission="org:delete"):
+    org: str
+
+
+class SetMember(Command[Member], permission="member:update"):
+    org: str
+    user: str
+    role: Role
+
+
+class RemoveMember(Command[None]):
+    """Needs `member:remove`, or is the member itself leaving."""
+
+    org: str
+    user: str
+
+
+class InviteMember(Command[InvitationWithToken], permission="member:invite"):
+    org: str
+    email: EmailStr
+    role: Role
+
+
+class AcceptInvitation(Command[Membership]):
+    token: Token
+
+    def attempt(self) -> dict[str, Any]:
+        return {"invitation": self.token.rsplit(".", 1)[0]}
+
+
+# Queries.
+class GetMe(Query[User]):
+    user: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("user", self.user),)
+
+
+class ListOrgs(Query[Page[Membership]]):
+    user: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("user-orgs", self.user),)
+
+
+class GetOrg(Query[Organization], permission="org:read"):
+    org: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("org", self.org),)
+
+
+class ListMembers(Paged, Query[Page[Member]], permission="member:read"):
+    org: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("members", self.org),)
+
+
+class ListInvitations(Paged, Query[Page[Invitation]], permission="member:invite"):
+    org: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("invitations", self.org),)
+
+
+class GetKeys(Query[KeySet]):
+    def topics(self) -> tuple[str, ...]:
+        return ("keys",)
+
+
+class ListDirectory(Query[Directory]):
+    """For gateways only; no route leads here."""
+
+    cursor: str | None = None
+
+    def topics(self) -> tuple[str, ...]:
+        return ()
+
+
+# Events.
+class UserRegistered(Event):
+    user: str
+    email: str
+    name: str
+    operator: bool = False
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("user", self.user),)
+
+    def summary(self) -> str:
+        return f"{self.email} registered"
+
+
+class SessionOpened(Event, permission="audit:read"):
+    """Recorded for the installation and for each organization of the user."""
+
+    org: str
+    user: str
+    session: str
+
+    def summary(self) -> str:
+        return "signed in"
+
+
+class SessionEnded(Event, permission="audit:read"):
+    user: str
+    session: str
+    reason: Literal["signed_out", "refresh_reused"]
+
+    def summary(self) -> str:
+        return f"session ended: {self.reason}"
+
+
+class OrganizationCreated(Event):
+    org: str
+    slug: str
+    name: str
+    owner_id: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("org", self.org), topic("members", self.org))
+
+    def summary(self) -> str:
+        return f"organization {self.slug} created"
+
+
+class OrganizationUpdated(Event):
+    org: str
+    name: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("org", self.org),)
+
+    def summary(self) -> str:
+        return f"organization renamed to {self.name}"
+
+
+class OrganizationDeleted(Event):
+    org: str
+    slug: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("org", self.org), topic("members", self.org), topic("invitations", self.org))
+
+    def summary(self) -> str:
+        return f"organization {self.slug} deleted"
+
+
+class MemberSet(Event, permission="member:read"):
+    org: str
+    user: str
+    role: Role
+    previous: Role | None
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("members", self.org),)
+
+    def summary(self) -> str:
+        return f"{self.user} is {self.role}" + (f", was {self.previous}" if self.previous else "")
+
+
+class MemberRemoved(Event, permission="member:read"):
+    org: str
+    user: str
+    previous: Role
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("members", self.org),)
+
+    def summary(self) -> str:
+        return f"{self.user} removed, was {self.previous}"
+
+
+class MemberInvited(Event, permission="member:invite"):
+    org: str
+    invitation: str
+    email: str
+    role: Role
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("invitations", self.org),)
+
+    def summary(self) -> str:
+        return f"{self.email} invited as {self.role}"
+
+
+class InvitationAccepted(Event, permission="member:invite"):
+    org: str
+    invitation: str
+    user: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("invitations", self.org),)
+
+    def summary(self) -> str:
+        return f"invitation accepted by {self.user}"
+
+
+class MembershipsChanged(Event):
+    """The list of a user's organizations changed; in the installation's stream, where that list is kept."""
+
+    user: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("user-orgs", self.user),)
+
+    def summary(self) -> str:
+        return f"organizations of {self.user} changed"

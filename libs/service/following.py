@@ -1,0 +1,120 @@
+"""A service that follows others: facts from the bus to its feed, with retries, parking and a durable position."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel
+
+from libs.bus import topology
+from libs.bus.feed import Feed
+from libs.bus.parked import park
+from libs.bus.rpc import Asker
+from libs.contracts.base import Event, Resource
+from libs.contracts.envelope import Fact, Stream
+from libs.store.database import Change, Documents
+from libs.store.journal import Author, Commit, Journal
+
+logger = logging.getLogger(__name__)
+
+
+class Followed(Resource):
+    """How far a service has applied a stream. Saved with the effect, so neither is without the other."""
+
+    stream: str
+    sequence: int
+
+
+FOLLOWED = Documents("followed", Followed, key=lambda followed: followed.stream)
+
+# What a service makes of facts of one stream: changes of its own and events about them.
+React = Callable[[Stream, list[Fact]], Awaitable[tuple[Sequence[Change], Sequence[Event]]]]
+
+
+class Following:
+    def __init__(
+        self, service: str, bindings: tuple[str, ...], react: React, journal: Journal, asker: Asker
+    ) -> None:
+        self.bindings = bindings
+        self._service = service
+        self._react = react
+        self._journal = journal
+        self.feed = Feed(self._apply, self._position, asker.events_after)
+        # Set by the service when its channel for publishing copies is open.
+        self.channel: AbstractChannel | None = None
+        # False where all services share one broker user, so that its name proves nothing.
+        self.senders_are_services = True
+
+    async def receive(self, message: Any) -> None:
+        """One delivery. Returns when it may be acknowledged; raises to have it delivered again."""
+        try:
+            fact = Fact.decode(message.body)
+            self._check_sender(fact, message)
+        except ValueError as error:
+            await self._park(message, str(error))
+            return
+        if fact.service == self._service:
+            return
+        try:
+            await self.feed.offer(fact)
+        except Exception as error:
+            await self._retry_later(message, error)
+
+    async def _apply(self, stream: Stream, facts: list[Fact]) -> None:
+        scope = self._journal.database.tenant(stream.org)
+        known = await scope.get(FOLLOWED, str(stream))
+        changes, events = await self._react(stream, facts)
+        followed = Followed(
+            stream=str(stream), sequence=facts[-1].sequence, revision=(known.revision if known else 0) + 1
+        )
+        if (known.sequence if known else 0) != facts[0].sequence - 1:
+            raise RuntimeError(f"{stream} moved on under another replica")
+        last = facts[-1]
+        await self._journal.commit(
+            Commit(
+                org=stream.org,
+                changes=(*changes, FOLLOWED.put(followed)),
+                events=events,
+                author=Author(f"service:{self._service}", self._service, causation=last.id),
+            )
+        )
+
+    async def _position(self, stream: Stream) -> int:
+        known = await self._journal.database.tenant(stream.org).get(FOLLOWED, str(stream))
+        return known.sequence if known else 0
+
+    def _check_sender(self, fact: Fact, message: Any) -> None:
+        """The broker vouches for `user_id`: an event must come from the service it names as its source."""
+        sender = message.user_id
+        copied_by_us = topology.ATTEMPT in message.headers
+        if self.senders_are_services and not copied_by_us and sender != fact.service:
+            raise ValueError(f"an event of {fact.service} was sent by {sender}")
+
+    async def _retry_later(self, message: Any, error: Exception) -> None:
+        attempt = int(str(message.headers.get(topology.ATTEMPT, 0))) + 1
+        if attempt > topology.MAX_ATTEMPTS:
+            await self._park(message, repr(error))
+            return
+        delay = min(attempt - 1, len(topology.RETRY_DELAYS) - 1)
+        exchange = await self._open().get_exchange(topology.RETRY, ensure=False)
+        copy = Message(
+            message.body,
+            headers={**message.headers, topology.ATTEMPT: attempt},
+            content_type=message.content_type,
+            message_id=message.message_id,
+            delivery_mode=DeliveryMode.PERSISTENT,
+        )
+        # Confirmed before the original is acknowledged, so the message is never nowhere.
+        await exchange.publish(copy, routing_key=topology.retry_queue(self._service, delay), mandatory=True)
+
+    async def _park(self, message: Any, reason: str) -> None:
+        logger.warning("parked a message: %s", reason)
+        await park(self._open(), self._service, message.body, reason, message)
+
+    def _open(self) -> AbstractChannel:
+        if self.channel is None or self.channel.is_closed:
+            raise ConnectionError("no channel to publish on")
+        return self.channel

@@ -1,0 +1,77 @@
+"""The bus edge of queries: several named queries of one organization, answered from one snapshot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from libs.contracts.base import Caller, Query
+from libs.contracts.common import NamedQuery, ReadTogether
+from libs.errors import InternalError, MalformedMessage, PermissionMissing, Refusal, UnknownQuery
+from libs.permissions import allows
+from libs.service.commands import answer_bytes, contract_of, encode, field_errors, problem_bytes
+from libs.store.database import Database, Scope
+from libs.telemetry import current_trace_id, span
+
+logger = logging.getLogger(__name__)
+
+QueryHandler = Callable[[Any, Scope], Awaitable[Any]]
+
+
+class QueryEdge:
+    """All queries of a service by name."""
+
+    def __init__(self, database: Database, handlers: Sequence[QueryHandler]) -> None:
+        self._database = database
+        self._handlers: dict[str, tuple[type[Query[Any]], QueryHandler]] = {}
+        for handler in handlers:
+            contract = contract_of(handler)
+            self._handlers[contract.message] = (contract, handler)
+
+    async def __call__(self, body: bytes, caller: Caller) -> bytes:
+        try:
+            asked = ReadTogether.model_validate_json(body)
+        except ValidationError as error:
+            return problem_bytes(MalformedMessage("the body does not fit", errors=field_errors(error)))
+        try:
+            async with self._database.snapshot(asked.org) as scope:
+                # The version first, then the state: both from one moment.
+                sequence = await scope.head()
+                answers = [await self._answer(one, asked.org, caller, scope) for one in asked.queries]
+        except Refusal as refusal:
+            return problem_bytes(refusal)
+        value = b'{"sequence":%d,"answers":[%s]}' % (sequence, b",".join(answers))
+        return answer_bytes(value, {asked.org: sequence})
+
+    async def _answer(self, asked: NamedQuery, org: str, caller: Caller, scope: Scope) -> bytes:
+        try:
+            if asked.query not in self._handlers:
+                raise UnknownQuery(asked.query)
+            contract, handler = self._handlers[asked.query]
+            query = contract.model_validate_json(orjson.dumps(asked.args))
+            if query.tenant() != org:
+                raise PermissionMissing("another organization")
+            trusted = caller.subject.startswith("service:")
+            if (
+                query.permission
+                and not trusted
+                and not allows(caller.grants, query.permission, query.resource())
+            ):
+                raise PermissionMissing(f"{query.permission} on {query.resource()}")
+            with span(asked.query):
+                return b'{"value":' + encode(await handler(query, scope)) + b"}"
+        except ValidationError as error:
+            refusal: Refusal = MalformedMessage("the arguments do not fit", errors=field_errors(error))
+        except Refusal as error:
+            if error.status == 503:
+                raise
+            refusal = error
+        except Exception as error:
+            logger.exception("%s failed", asked.query)
+            refusal = InternalError(type(error).__name__)
+        problem = refusal.problem().model_copy(update={"trace_id": current_trace_id()})
+        return b'{"problem":' + problem.model_dump_json().encode() + b"}"

@@ -1,0 +1,247 @@
+"""The one door to MongoDB: connection, documents with their indexes, and tenant scopes.
+
+Nothing outside `libs.store` imports the driver, and no query can be written without a `Scope`, which adds
+its organization to every filter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorCollection
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from libs.contracts.base import Resource
+from libs.errors import Unavailable
+from libs.telemetry import SpanKind, span
+
+State = TypeVar("State", bound=Resource)
+Filter = Mapping[str, Any]
+
+# Acknowledged means on disk (G2). Without the journal flag the embedded database lost writes at kill -9.
+DURABLE = WriteConcern("majority", j=True)
+SERVER_SELECTION_MS = 3_000
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database did not answer; nothing was done."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """Keys in order; a leading `-` is descending. The organization comes first unless `across` tenants."""
+
+    keys: tuple[str, ...]
+    unique: bool = False
+    across: bool = False
+    expire_after_seconds: int | None = None
+    sparse: bool = False
+
+    def model(self) -> IndexModel:
+        keys = self.keys if self.across else ("org", *self.keys)
+        options: dict[str, Any] = {"unique": self.unique, "sparse": self.sparse}
+        if self.expire_after_seconds is not None:
+            options["expireAfterSeconds"] = self.expire_after_seconds
+        return IndexModel(
+            [(k.lstrip("-"), DESCENDING if k[0] == "-" else ASCENDING) for k in keys], **options
+        )
+
+
+@dataclass(frozen=True)
+class Change:
+    """One write of a commit. `expected` is the revision it replaces; 0 inserts; `state` None deletes."""
+
+    documents: Documents[Any]
+    id: str
+    state: Resource | None
+    expected: int
+    org: str | None
+
+    def document(self, org: str) -> dict[str, Any]:
+        assert self.state is not None
+        return self.documents.document(org, self.id, self.state)
+
+
+class Documents(Generic[State]):
+    """A collection of one model. `key` names a document within its organization.
+
+    Fields in `opaque` are stored as JSON: they hold names that users chose, which may look like operators.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: type[State],
+        key: Callable[[State], str],
+        indexes: Iterable[Index] = (),
+        opaque: frozenset[str] = frozenset(),
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.indexes = tuple(indexes)
+        self.opaque = opaque
+        self._key = key
+
+    def put(self, state: State, org: str | None = None) -> Change:
+        """Writes a state whose revision the domain has raised by one."""
+        return Change(self, self._key(state), state, state.revision - 1, org)
+
+    def delete(self, state: State, org: str | None = None) -> Change:
+        return Change(self, self._key(state), None, state.revision, org)
+
+    def document(self, org: str, key: str, state: Resource) -> dict[str, Any]:
+        fields = state.model_dump(mode="python")
+        for name in self.opaque:
+            fields[name] = orjson.dumps(fields[name]).decode()
+        return {**fields, "_id": f"{org}/{key}", "org": org}
+
+    def state(self, document: Mapping[str, Any]) -> State:
+        fields = dict(document)
+        fields.pop("_id", None)
+        fields.pop("org", None)
+        for name in self.opaque:
+            if name in fields:
+                fields[name] = orjson.loads(fields[name])
+        return self.model.model_validate(fields)
+
+
+class Database:
+    """One service's database. Create it inside a running event loop."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+            url, tz_aware=True, serverSelectionTimeoutMS=SERVER_SELECTION_MS, connectTimeoutMS=3_000
+        )
+        self._database = self.client.get_database(name, write_concern=DURABLE)
+
+    def collection(self, name: str) -> AsyncIOMotorCollection[dict[str, Any]]:
+        return self._database.get_collection(name)
+
+    async def ensure(self, kinds: Iterable[Documents[Any]]) -> None:
+        """Creates what is missing: collections (a transaction may not) and indexes."""
+        existing = set(await self._database.list_collection_names())
+        for kind in kinds:
+            if kind.name not in existing:
+                await self._database.create_collection(kind.name)
+            if kind.indexes:
+                await self.collection(kind.name).create_indexes([index.model() for index in kind.indexes])
+
+    def tenant(self, org: str) -> Scope:
+        return Scope(self, org)
+
+    @asynccontextmanager
+    async def snapshot(self, org: str) -> AsyncIterator[Scope]:
+        """Reads that all see the same moment. Sessions outside a transaction do not promise that everywhere."""
+        try:
+            async with await self.client.start_session() as session, session.start_transaction(
+                read_concern=ReadConcern("snapshot"), write_concern=DURABLE
+            ):
+                yield Scope(self, org, session)
+        except PyMongoError as error:
+            raise DatabaseUnavailable(type(error).__name__) from error
+
+    async def reachable(self) -> bool:
+        try:
+            await self.client.admin.command("ping")
+        except PyMongoError:
+            return False
+        return True
+
+    def close(self) -> None:
+        self.client.close()
+
+
+class Scope:
+    """One organization's documents, outside or inside a snapshot. The only way to query."""
+
+    def __init__(
+        self, database: Database, org: str, session: AsyncIOMotorClientSession | None = None
+    ) -> None:
+        if not org:
+            raise ValueError("a scope needs an organization")
+        self.org = org
+        self._database = database
+        self._session = session
+
+    def of(self, org: str) -> Scope:
+        """The same snapshot for another organization, where a query legitimately needs both."""
+        return Scope(self._database, org, self._session)
+
+    async def get(self, documents: Documents[State], key: str) -> State | None:
+        return await self.first(documents, {"_id": f"{self.org}/{key}"})
+
+    async def first(self, documents: Documents[State], where: Filter) -> State | None:
+        with _reading("findOne", documents.name), _translated():
+            found = await self._database.collection(documents.name).find_one(
+                {**where, "org": self.org}, session=self._session
+            )
+        return documents.state(found) if found else None
+
+    async def find(
+        self,
+        documents: Documents[State],
+        where: Filter,
+        sort: str | None = None,
+        limit: int = 0,
+    ) -> list[State]:
+        """`sort` is a field, descending with a leading `-`."""
+        with _reading("find", documents.name), _translated():
+            cursor = self._database.collection(documents.name).find(
+                {**where, "org": self.org}, session=self._session
+            )
+            if sort:
+                cursor = cursor.sort(sort.lstrip("-"), DESCENDING if sort[0] == "-" else ASCENDING)
+            if limit:
+                cursor = cursor.limit(limit)
+            found = await cursor.to_list(None)
+        return [documents.state(document) for document in found]
+
+    async def head(self) -> int:
+        """The newest sequence of this organization's stream."""
+        with _translated():
+            found = await self._database.collection("heads").find_one(
+                {"_id": self.org}, session=self._session
+            )
+        return int(found["sequence"]) if found else 0
+
+    async def across(
+        self, documents: Documents[State], where: Filter, sort: str, limit: int
+    ) -> list[tuple[str, State]]:
+        """Rows of every organization, each with its organization. For installation-wide work only: the
+        callers are few, and a test counts them."""
+        with _reading("find", documents.name), _translated():
+            cursor = self._database.collection(documents.name).find(dict(where), session=self._session)
+            found = await cursor.sort(sort.lstrip("-"), ASCENDING).limit(limit).to_list(None)
+        return [(document["org"], documents.state(document)) for document in found]
+
+
+def starting_with(prefix: str) -> dict[str, str]:
+    """A filter for strings that begin so; the prefix is taken literally."""
+    return {"$regex": "^" + re.escape(prefix)}
+
+
+class _translated:
+    """Turns the driver's errors into a refusal that a client can act on."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, PyMongoError):
+            raise DatabaseUnavailable(type(error).__name__) from error
+
+
+def _reading(operation: str, collection: str) -> Any:
+    return span(
+        f"{operation} {collection}",
+        SpanKind.CLIENT,
+        {"db.system.name": "mongodb", "db.operation.name": operation, "db.collection.name": collection},
+    )

@@ -1,0 +1,119 @@
+"""Traces: set-up for a process, spans, and the trace context as it travels in messages.
+
+Spans go out by OTLP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set, and to files in `MES_TRACE_DIR` when that
+is set, so that a request's tree can be read with no collector running (`libs.telemetry.tree`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from opentelemetry import context, trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
+
+from libs.errors import Refusal
+from libs.telemetry.files import FileExporter
+
+__all__ = ["SpanKind", "current_trace_id", "current_traceparent", "set_up", "shut_down", "span"]
+
+_tracer = trace.get_tracer("mes")
+Attributes = Mapping[str, str | int | float | bool]
+
+
+def set_up(service: str, process: str | None = None) -> None:
+    """Called once by each process, before anything else is built."""
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service, "service.instance.id": process or service})
+    )
+    if folder := os.environ.get("MES_TRACE_DIR"):
+        exporter = FileExporter(Path(folder), process or service)
+        provider.add_span_processor(
+            BatchSpanProcessor(exporter, schedule_delay_millis=300, max_queue_size=16_384)
+        )
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def shut_down() -> None:
+    """Flushes what waits."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.shutdown()
+
+
+@contextmanager
+def span(
+    name: str,
+    kind: SpanKind = SpanKind.INTERNAL,
+    attributes: Attributes | None = None,
+    parent: str | None = None,
+) -> Iterator[Span]:
+    """A span around a block. `parent` is a traceparent; without one, the current span is the parent.
+
+    A refusal is an answer, not a fault: it is noted by its code and leaves the status alone.
+    """
+    origin = _context_of(parent) if parent else None
+    with _tracer.start_as_current_span(
+        name,
+        context=origin,
+        kind=kind,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield current
+        except Refusal as refusal:
+            current.set_attribute("error.type", refusal.problem().code)
+            raise
+        except Exception as error:
+            current.record_exception(error)
+            current.set_status(StatusCode.ERROR, repr(error))
+            raise
+
+
+@contextmanager
+def following(traceparent: str | None) -> Iterator[None]:
+    """Makes a message's trace context current, without a span of its own."""
+    if traceparent is None:
+        yield
+        return
+    token = context.attach(_context_of(traceparent))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def current_traceparent() -> str | None:
+    """The W3C form of the current span, or None outside a trace."""
+    current = trace.get_current_span().get_span_context()
+    if not current.is_valid:
+        return None
+    return f"00-{current.trace_id:032x}-{current.span_id:016x}-{int(current.trace_flags):02x}"
+
+
+def current_trace_id() -> str | None:
+    current = trace.get_current_span().get_span_context()
+    return f"{current.trace_id:032x}" if current.is_valid else None
+
+
+def _context_of(traceparent: str) -> context.Context:
+    """A malformed traceparent starts a new trace, as the standard asks."""
+    try:
+        version, trace_id, span_id, flags = traceparent.split("-")
+        if len(version) != 2 or len(trace_id) != 32 or len(span_id) != 16:
+            raise ValueError(traceparent)
+        remote = SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))
+    except ValueError:
+        return context.Context()
+    return trace.set_span_in_context(NonRecordingSpan(remote), context.Context())
