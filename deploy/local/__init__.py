@@ -2,5 +2,6 @@
 
 from deploy.local.failures import CannotStart
 from deploy.local.parts import LocalParts
+from deploy.local.portal import LocalPortal
 
-__all__ = ["CannotStart", "LocalParts"]
+__all__ = ["CannotStart", "LocalParts", "LocalPortal"]

@@ -68,19 +68,25 @@ class Folder:
                 f"A portal already runs on {self.path}.",
                 "Stop it with Ctrl-C in its terminal, or choose another folder: MES_DATA=other make run",
             )
-        self._children = _open_lock(self.path / "children.lock")
+        children = _open_lock(self.path / "children.lock")
         deadline = time.monotonic() + LEFTOVERS_END_WITHIN
-        if not _try_lock(self._children):
+        if not _try_lock(children):
             on_wait()
-            while not _try_lock(self._children):
+            while not _try_lock(children):
                 if time.monotonic() > deadline:
+                    os.close(children)
                     self.unlock()
                     raise CannotStart(
                         f"Processes of an earlier run still use {self.path}.",
                         f"See which with: fuser -v {self.path / 'children.lock'}",
                     )
                 time.sleep(0.1)
-        return self._children
+        self._children = children
+        return children
+
+    @property
+    def is_ours(self) -> bool:
+        return self._children is not None
 
     def unlock(self) -> None:
         for descriptor in (self._children, self._launcher):

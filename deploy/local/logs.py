@@ -22,7 +22,7 @@ def open_for_child(log: Path) -> BufferedWriter:
 
 
 def shorten(log: Path) -> None:
-    """Move a large file's content to the old one while its writer goes on: it appends, so it may be emptied."""
+    """Move a large file's content to the old one; its writer appends, so it may be emptied meanwhile."""
     if log.exists() and log.stat().st_size > LARGEST:
         shutil.copyfile(log, _old(log))
         os.truncate(log, 0)

@@ -22,7 +22,7 @@ from deploy.local.waiting import wait_until
 NAME = "mongo"
 ROOT = "root"
 USERS = (*SERVICES, ROOT)
-READY_WITHIN = 60.0
+FIRST_START_WITHIN = 60.0  # seconds, for the round in which the users are made
 STAGE = 0
 
 MONGOD, SECANTUS_RUST, SECANTUS = "mongod", "secantusd-rs", "secantusd-py"
@@ -64,19 +64,19 @@ class Database:
             users.unlink(missing_ok=True)
             supervisor.start(self._program(authenticate=False))
             with self._client(f"mongodb://127.0.0.1:{self._port}/?{self._options}") as client:
-                self._wait_writable(supervisor, client)
+                self._wait_writable(supervisor, client, FIRST_START_WITHIN)
                 for user, password in self._passwords.items():
                     _ensure_user(client, user, password)
             supervisor.end(NAME)
             self._folder.write_json("mongo/users.json", wanted)
         supervisor.start(self._program(authenticate=True))
 
-    def wait_ready(self, supervisor: Supervisor) -> None:
+    def wait_ready(self, supervisor: Supervisor, timeout: float) -> None:
         with self._client(self.admin_url) as client:
-            self._wait_writable(supervisor, client)
+            self._wait_writable(supervisor, client, timeout)
 
-    def _wait_writable(self, supervisor: Supervisor, client: Client) -> None:
-        wait_until(lambda: self._is_writable(client), supervisor, NAME, READY_WITHIN)
+    def _wait_writable(self, supervisor: Supervisor, client: Client, timeout: float) -> None:
+        wait_until(lambda: self._is_writable(client), supervisor, NAME, timeout)
 
     def _is_writable(self, client: Client) -> bool:
         try:

@@ -17,6 +17,8 @@ from deploy.local.ports import Ports
 from deploy.local.progress import Progress, Silence
 from deploy.local.supervisor import Supervisor
 
+READY_WITHIN = 90.0  # seconds; 5 are usual, but a busy machine or a long journal to replay takes more
+
 
 class LocalParts:
     """Private broker and database in a data folder. Start and stop by `with`, `async with` or by name.
@@ -65,12 +67,17 @@ class LocalParts:
                 self.ports.release()
             self.folder.unlock()
 
-    def wait_ready(self, timeout: float = 60.0) -> None:
+    def hurry(self) -> None:
+        """Make a stop that is under way, or comes, kill what does not end by itself. For signal handlers."""
+        if self._supervisor:
+            self._supervisor.hurry()
+
+    def wait_ready(self, timeout: float = READY_WITHIN) -> None:
         """Return when every part answers, also after one was killed."""
         if self._broker:
-            self._broker.wait_ready(self.supervisor)
+            self._broker.wait_ready(self.supervisor, timeout)
         if self._database:
-            self._database.wait_ready(self.supervisor)
+            self._database.wait_ready(self.supervisor, timeout)
 
     def kill(self, name: str) -> int:
         """Crash a child. Returns its old pid once it is gone; its successor is on its way by then."""
@@ -129,11 +136,11 @@ class LocalParts:
             )
             self.progress.waiting([mongo.NAME, *waiting])
             self._database.start(self.supervisor)
-            self._database.wait_ready(self.supervisor)
+            self._database.wait_ready(self.supervisor, READY_WITHIN)
             self.progress.ready(mongo.NAME, time.monotonic() - begun)
         if self._broker:
             self.progress.waiting(waiting)
-            self._broker.wait_ready(self.supervisor)
+            self._broker.wait_ready(self.supervisor, READY_WITHIN)
             self.progress.ready(rabbitmq.NAME, time.monotonic() - begun)
         _run_apart(topology.declare(self.amqp_admin_url))
 

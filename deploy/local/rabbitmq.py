@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,10 +20,9 @@ from deploy.local.waiting import wait_until
 NAME, EPMD = "rabbitmq", "epmd"
 PACKAGE = "rabbitmq-server"
 IMAGE = "rabbitmq:4-management"
-READY_WITHIN = 90.0  # seconds; 5 are usual, but a busy machine or a long journal to replay takes more
 STAGE = 1
 
-# The wrapper that is on the PATH insists on system folders and on its own user; the script behind it does not.
+# The wrapper on the PATH insists on system folders and on its own user; the script behind it does not.
 SCRIPTS = (
     "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
     "/opt/rabbitmq/sbin/rabbitmq-server",
@@ -30,6 +30,8 @@ SCRIPTS = (
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 CONNECTION_START = b"\x00\x0a\x00\x0a"  # class 10, method 10: the server's first words
+
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - inside a container, which publishes on loopback only
 
 CONFIGURATION = """\
 # Written by the launcher at each start.
@@ -58,8 +60,8 @@ class Broker:
         for program in self._programs(report):
             supervisor.start(program)
 
-    def wait_ready(self, supervisor: Supervisor) -> None:
-        wait_until(lambda: speaks_amqp(self._port), supervisor, NAME, READY_WITHIN)
+    def wait_ready(self, supervisor: Supervisor, timeout: float) -> None:
+        wait_until(lambda: speaks_amqp(self._port), supervisor, NAME, timeout)
 
     def _programs(self, report: apt.Report) -> list[Program]:
         script = find_script()
@@ -107,15 +109,14 @@ class Broker:
     def _container(self) -> Program:
         home = self._folder.subfolder("rabbitmq")
         container = f"mes-{hashlib.sha256(str(self._folder.path).encode()).hexdigest()[:12]}"
-        self._configure(Path("/mes/definitions.json"), "0.0.0.0", 5672)
+        self._configure(Path("/mes/definitions.json"), ANY_ADDRESS, 5672)
         argv = ["docker", "run", "--rm", "--name", container, "--hostname", "mes"]
-        argv += ["--publish", f"127.0.0.1:{self._port}:5672", "--volume", f"{home}:/mes:ro"]
-        argv += [
-            "--volume",
-            f"{container}:/var/lib/rabbitmq",
-            "--env",
-            "RABBITMQ_CONFIG_FILE=/mes/rabbitmq.conf",
-        ]
+        argv += ["--publish", f"127.0.0.1:{self._port}:5672"]
+        argv += ["--volume", f"{container}:/var/lib/rabbitmq"]
+        argv += ["--env", "RABBITMQ_CONFIG_FILE=/mes/rabbitmq.conf"]
+        for name in ("definitions.json", "rabbitmq.conf"):
+            # One by one, because the container's user may not look into our folder.
+            argv += ["--volume", f"{home / name}:/mes/{name}:ro"]
         return Program(
             NAME,
             [*argv, IMAGE],
@@ -163,3 +164,16 @@ def _run_quietly(argv: list[str]) -> bool:
         return subprocess.run(argv, capture_output=True, timeout=20, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
+
+
+def ensure_installed(report: apt.Report) -> None:
+    """Install the broker now, so that a later start does not have to."""
+    if find_script() is None and not _docker_answers():
+        apt.install(PACKAGE, report)
+
+
+if __name__ == "__main__":
+    try:
+        ensure_installed(print)
+    except CannotStart as failure:
+        sys.exit(str(failure))

@@ -125,7 +125,8 @@ async def test_a_gateway_hears_every_event_in_its_own_queue(parts: LocalParts) -
         await queue.bind("mes.events", "#")
         await publish(service, "mes.events", "audit.sealed.acme")
         message = await queue.get(timeout=5)
-        assert message is not None and message.routing_key == "audit.sealed.acme"
+        assert message is not None
+        assert message.routing_key == "audit.sealed.acme"
         await message.ack()
 
 

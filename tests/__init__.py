@@ -1,0 +1,1 @@
+"""Everything that proves something about the portal."""
