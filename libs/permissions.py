@@ -79,7 +79,7 @@ class Visible(NamedTuple):
     everything: bool
     apps: tuple[str, ...] = ()
 
-    def __contains__(self, app: object) -> bool:
+    def shows(self, app: str) -> bool:
         return self.everything or app in self.apps
 
 

@@ -162,7 +162,7 @@ class Feed:
 
 def _contiguous(state: _Waiting) -> list[Fact]:
     assert state.position is not None
-    run = []
+    run: list[Fact] = []
     number = state.position + 1
     while number in state.facts and len(run) < BATCH:
         run.append(state.facts[number])

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
+from pamqp.common import FieldTable
 
 COMMANDS = "mes.commands"
 EVENTS = "mes.events"
@@ -37,14 +38,13 @@ ORIGIN_EXCHANGE = "mes-origin-exchange"
 ORIGIN_KEY = "mes-origin-key"
 TRACEPARENT = "traceparent"
 
-COMMAND_QUEUE_ARGUMENTS = {"x-message-ttl": int(COMMAND_TTL.total_seconds() * 1000)}
 # The delivery limit only guards against a message that kills its consumer again and again.
-EVENT_QUEUE_ARGUMENTS = {
+EVENT_QUEUE_ARGUMENTS: FieldTable = {
     "x-queue-type": "quorum",
     "x-single-active-consumer": True,
     "x-delivery-limit": 20,
 }
-PARKED_QUEUE_ARGUMENTS = {"x-queue-type": "quorum"}
+PARKED_QUEUE_ARGUMENTS: FieldTable = {"x-queue-type": "quorum"}
 
 
 def events_queue(service: str) -> str:

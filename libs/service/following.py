@@ -15,10 +15,12 @@ from libs.bus.parked import park
 from libs.bus.rpc import Asker
 from libs.contracts.base import Event, Resource
 from libs.contracts.envelope import Fact, Stream
+from libs.errors import WriteContention
 from libs.store.database import Change, Documents
-from libs.store.journal import Author, Commit, Journal
+from libs.store.journal import Author, Commit, Journal, StateChanged
 
 logger = logging.getLogger(__name__)
+TRIES = 6
 
 
 class Followed(Resource):
@@ -64,6 +66,16 @@ class Following:
             await self._retry_later(message, error)
 
     async def _apply(self, stream: Stream, facts: list[Fact]) -> None:
+        for _ in range(TRIES):
+            try:
+                await self._apply_once(stream, facts)
+                return
+            except StateChanged:
+                # A command changed the same document meanwhile: react to what is there now.
+                continue
+        raise WriteContention(str(stream))
+
+    async def _apply_once(self, stream: Stream, facts: list[Fact]) -> None:
         scope = self._journal.database.tenant(stream.org)
         known = await scope.get(FOLLOWED, str(stream))
         changes, events = await self._react(stream, facts)

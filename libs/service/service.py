@@ -15,6 +15,7 @@ import uvloop
 from aio_pika.abc import AbstractConnection
 from faststream.middlewares import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
+from faststream.rabbit.schemas.queue import ClassicQueueArgs
 from pydantic import ValidationError
 
 from libs.bus import parked, topology
@@ -56,6 +57,7 @@ CATCH_UP_S = 3.0
 DRAIN_S = 5.0
 
 Edge = Callable[[bytes, Caller, Any], Awaitable[bytes]]
+_COMMAND_ARGUMENTS: ClassicQueueArgs = {"x-message-ttl": int(topology.COMMAND_TTL.total_seconds() * 1000)}
 _DIRECT = RabbitExchange(topology.COMMANDS, declare=False)
 
 
@@ -82,7 +84,6 @@ class Service:
             settings.amqp_url,
             apply_types=False,
             logger=None,
-            client_properties={"connection_name": f"{self.process} consumes"},
         )
         self._asking = Channel(prefetch_count=COMMAND_PREFETCH)
         self._add_common()
@@ -154,9 +155,7 @@ class Service:
         await self.asker.opened(10)
         if not self._broker.subscribers:
             for name, edge in self._edges.items():
-                queue = RabbitQueue(
-                    name, durable=True, routing_key=name, arguments=topology.COMMAND_QUEUE_ARGUMENTS
-                )
+                queue = RabbitQueue(name, durable=True, routing_key=name, arguments=_COMMAND_ARGUMENTS)
                 self._broker.subscriber(
                     queue, _DIRECT, channel=self._asking, decoder=_as_it_is, ack_policy=AckPolicy.ACK
                 )(self._answering(name, edge))
@@ -283,7 +282,7 @@ class Service:
             self.settings.ready_file.parent.mkdir(parents=True, exist_ok=True)
             self.settings.ready_file.write_text(str(os.getpid()))
 
-    async def _stop(self, tasks: list[asyncio.Future[None]]) -> None:
+    async def _stop(self, tasks: Sequence[asyncio.Future[None]]) -> None:
         """Not ready, no new work, finish what runs, let the relay empty its window, then close."""
         if self.settings.ready_file:
             self.settings.ready_file.unlink(missing_ok=True)

@@ -141,8 +141,9 @@ class Database:
     async def snapshot(self, org: str) -> AsyncIterator[Scope]:
         """Reads that all see the same moment. Sessions outside a transaction do not promise that everywhere."""
         try:
-            async with await self.client.start_session() as session, session.start_transaction(
-                read_concern=ReadConcern("snapshot"), write_concern=DURABLE
+            async with (
+                await self.client.start_session() as session,
+                session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=DURABLE),
             ):
                 yield Scope(self, org, session)
         except PyMongoError as error:

@@ -41,7 +41,7 @@ def spans_of(folder: Path, trace_id: str) -> list[dict[str, Any]]:
 def tree_of(spans: list[dict[str, Any]]) -> list[Node]:
     """The roots: spans whose parent is not among them. One root means one tree."""
     nodes = {span["span"]: Node(span) for span in spans}
-    roots = []
+    roots: list[Node] = []
     for node in nodes.values():
         parent = nodes.get(node.span["parent"] or "")
         (parent.children if parent else roots).append(node)

@@ -1,0 +1,29 @@
+"""Every query on environments."""
+
+from __future__ import annotations
+
+from libs.contracts.base import Event
+from libs.contracts.deploy import Environment
+from libs.service.request import Request
+from libs.store.database import Documents, Index, Scope
+
+ENVIRONMENTS = Documents(
+    "environments",
+    Environment,
+    key=lambda environment: environment.slug,
+    indexes=[
+        Index(("slug",)),  # all of an organization; there are few
+    ],
+)
+
+
+async def environment(scope: Scope, slug: str) -> Environment | None:
+    return await scope.get(ENVIRONMENTS, slug)
+
+
+async def stored(scope: Scope) -> list[Environment]:
+    return await scope.find(ENVIRONMENTS, {}, sort="slug")
+
+
+async def save(request: Request, environment: Environment, events: list[Event]) -> Environment:
+    return await request.commit([ENVIRONMENTS.put(environment)], events, reply=environment)

@@ -1,0 +1,92 @@
+"""The bus edge of rollouts: load, decide, save.
+
+What registry knows is asked for before a commit, never inside it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from libs.bus.rpc import Asker
+from libs.contracts.base import Page
+from libs.contracts.deploy import (
+    GetRollout,
+    ListPlacements,
+    ListRollouts,
+    PlacementSummary,
+    RollBack,
+    Rollout,
+    StartRollout,
+)
+from libs.contracts.registry import GetApp, GetVersion
+from libs.service.request import Request
+from libs.store.database import Scope
+from services.deploy.environments import domain as environments
+from services.deploy.environments import store as environments_store
+from services.deploy.rollouts import domain, store
+
+
+class Rollouts:
+    """Handlers that ask registry."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+
+    async def start_rollout(self, command: StartRollout, request: Request) -> Rollout:
+        stored = await environments_store.environment(request.scope, command.environment)
+        environment = environments.known(stored, command.environment)
+        # On the caller's behalf: who may not see the version may not roll it out either.
+        app = await self._asker.query(GetApp(org=command.org, app=command.app), request.caller)
+        version = await self._asker.query(
+            GetVersion(org=command.org, app=command.app, version=command.version), request.caller
+        )
+        placement = await store.placement(request.scope, environment.slug, command.app)
+        decided = domain.start(
+            environment, app, version, placement, command, _new_id(), request.caller.subject, request.now
+        )
+        return await store.save(request, decided)
+
+    async def roll_back(self, command: RollBack, request: Request) -> Rollout:
+        stored = await environments_store.environment(request.scope, command.environment)
+        environment = environments.known(stored, command.environment)
+        placement = await store.placement(request.scope, environment.slug, command.app)
+        decided = domain.roll_back(
+            environment, placement, command, _new_id(), request.caller.subject, request.now
+        )
+        return await store.save(request, decided)
+
+
+async def get_rollout(query: GetRollout, scope: Scope) -> Rollout:
+    rollout = domain.known(await store.rollout(scope, query.rollout), query.rollout)
+    if not query.visible.shows(rollout.app):
+        raise domain.RolloutNotFound(query.rollout)
+    return rollout
+
+
+async def list_rollouts(query: ListRollouts, scope: Scope) -> Page[Rollout]:
+    environments.known(await environments_store.environment(scope, query.environment), query.environment)
+    found = await store.rollouts(scope, query.environment, query.visible, query.cursor, query.limit + 1)
+    items = tuple(found[: query.limit])
+    return Page[Rollout](items=items, next=items[-1].id if len(found) > query.limit else None)
+
+
+async def list_placements(query: ListPlacements, scope: Scope) -> Page[PlacementSummary]:
+    environments.known(await environments_store.environment(scope, query.environment), query.environment)
+    return Page[PlacementSummary](
+        items=tuple(
+            PlacementSummary(
+                app=placement.app,
+                version=placement.live.version,
+                since=placement.since,
+                can_roll_back_to=placement.earlier[-1].version if placement.earlier else None,
+            )
+            for placement in await store.placements(scope, query.environment)
+            if query.visible.shows(placement.app)
+        )
+    )
+
+
+def _new_id() -> str:
+    """Grows with time, so that the newest come first by id alone."""
+    return f"rol_{int(time.time() * 1000):012x}{secrets.token_hex(5)}"
