@@ -1,0 +1,36 @@
+"""Versions as clients carry them: opaque text, here a list of positions. Compared only on this side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from libs.contracts.envelope import Position, Stream
+from libs.errors import BadRequest
+
+_PART = re.compile(r"^([a-z]{1,20})/([A-Za-z0-9_]{1,64})=(\d{1,18})$")
+_MOST = 64
+
+
+class MalformedVersion(BadRequest):
+    """The text is no version that this portal gave out."""
+
+
+def to_text(positions: Iterable[Position]) -> str:
+    return ",".join(f"{p.service}/{p.org}={p.sequence}" for p in sorted(positions))
+
+
+def from_text(text: str) -> tuple[Position, ...]:
+    """Raises MalformedVersion: a client sent something that is not a version."""
+    if not text:
+        return ()
+    parts = text.split(",")
+    found = [_PART.match(part) for part in parts]
+    if len(parts) > _MOST or not all(found):
+        raise MalformedVersion("a version is given back as it was given out")
+    return tuple(Position(m[1], m[2], int(m[3])) for m in found if m)
+
+
+def covers(held: Mapping[Stream, int], wanted: Iterable[Position]) -> bool:
+    """True if what is held is at or past every wanted position."""
+    return all(held.get(position.stream, -1) >= position.sequence for position in wanted)
