@@ -66,7 +66,7 @@ class Database:
             with self._client(f"mongodb://127.0.0.1:{self._port}/?{self._options}") as client:
                 self._wait_writable(supervisor, client, FIRST_START_WITHIN)
                 for user, password in self._passwords.items():
-                    _ensure_user(client, user, password)
+                    ensure_user(client, user, password)
             supervisor.end(NAME)
             self._folder.write_json("mongo/users.json", wanted)
         supervisor.start(self._program(authenticate=True))
@@ -116,7 +116,8 @@ class Database:
         return MongoClient(url, serverSelectionTimeoutMS=500, connectTimeoutMS=500)
 
 
-def _ensure_user(client: Client, user: str, password: str) -> None:
+def ensure_user(client: Client, user: str, password: str) -> None:
+    """Create the user, or give an existing one this password and these roles."""
     database = client["admin" if user == ROOT else user]
     roles = ["root"] if user == ROOT else [{"role": "readWrite", "db": user}]
     try:

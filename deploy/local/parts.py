@@ -46,7 +46,7 @@ class LocalParts:
 
     def start(self) -> Self:
         """Return when everything is ready; leave nothing behind when it cannot be."""
-        inherit = self.folder.lock(lambda: self.progress.note("waiting for an earlier run to end"))
+        inherit = self.folder.lock(self._on_leftovers)
         try:
             self.ports = Ports(self.folder)
             self.secrets = secrets.load(self.folder, rights.USERS, mongo.USERS)
@@ -143,6 +143,13 @@ class LocalParts:
             self._broker.wait_ready(self.supervisor, READY_WITHIN)
             self.progress.ready(rabbitmq.NAME, time.monotonic() - begun)
         _run_apart(topology.declare(self.amqp_admin_url))
+
+    def _on_leftovers(self) -> None:
+        self._forget_earlier_run()
+        self.progress.note("waiting for an earlier run to end")
+
+    def _forget_earlier_run(self) -> None:
+        """Remove what tells of a run that is over. Called when the folder is ours."""
 
     def _on_change(self, pids: dict[str, int]) -> None:
         """A child began or ended. Called by the supervisor's thread."""

@@ -93,8 +93,7 @@ class LocalPortal(LocalParts):
     # ---- steps ----
 
     def _start(self) -> None:
-        # A launcher that was killed could not remove it, and whoever waits for it would look too early.
-        (self.folder.path / RUN_FILE).unlink(missing_ok=True)
+        self._forget_earlier_run()
         if not self._port:
             self._port = self.ports.take("public")
         elif not is_free(self._port):
@@ -111,6 +110,10 @@ class LocalPortal(LocalParts):
             self._tell(self.supervisor.pids())
         if self._demo:
             self._run_demo()
+
+    def _forget_earlier_run(self) -> None:
+        # A launcher that was killed could not remove it, and whoever waits for it would look too early.
+        (self.folder.path / RUN_FILE).unlink(missing_ok=True)
 
     def _program(self, process: Process) -> Program:
         data = self.folder.path
@@ -146,6 +149,7 @@ class LocalPortal(LocalParts):
         marker = self.folder.path / DEMO_DONE
         if marker.exists():
             return
+        self.progress.waiting([])
         self.progress.note("filling the empty store with a demo (MES_DEMO=0 leaves it empty)")
         argv = [sys.executable, "-m", "clients.cli.main", "demo", "--url", self.url]
         argv += ["--email", self.admin.email, "--password-env", "MES_ADMIN_PASSWORD"]

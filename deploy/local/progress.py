@@ -5,7 +5,7 @@ from typing import Protocol
 
 class Progress(Protocol):
     def waiting(self, parts: list[str]) -> None:
-        """These parts are still on their way."""
+        """These parts are still on their way; none: others write to the terminal from here on."""
 
     def ready(self, part: str, seconds: float) -> None:
         """That part is there."""

@@ -27,7 +27,10 @@ class Screen:
         self._status.stop()
 
     def waiting(self, parts: list[str]) -> None:
-        self._status.update(f"waiting for {', '.join(parts)}")
+        if parts:
+            self._status.update(f"waiting for {', '.join(parts)}")
+        else:
+            self._status.stop()
 
     def ready(self, part: str, seconds: float) -> None:
         self._console.print(f"[green]✓[/] {part:<12} [dim]{seconds:5.1f} s[/]")
