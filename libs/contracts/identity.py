@@ -44,7 +44,7 @@ class Membership(View):
 
 class Tokens(View):
     access_token: str
-    token_type: Literal["Bearer"] = "Bearer"
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  # the name of a kind, no secret
     expires_in: int
     refresh_token: str
     session: str
@@ -84,6 +84,7 @@ class KeySet(View):
     """Public keys that verify access tokens (RFC 7517), with the issuer they belong to."""
 
     keys: tuple[dict[str, Any], ...]
+    issuer: str = "mes"
 
 
 class DirectoryEntry(View):
@@ -91,12 +92,13 @@ class DirectoryEntry(View):
 
     org: str
     slug: str | None = None
-    roles: dict[str, Role] = {}
+    roles: dict[str, Role] = Field(default_factory=dict)
     sequence: int
 
 
 class Directory(View):
-    """All organizations, page by page; `operators` and `ended` (sessions whose tokens still run) with each."""
+    """All organizations, page by page. With each page, the operators and the sessions that ended while
+    their access tokens still run."""
 
     entries: tuple[DirectoryEntry, ...]
     operators: tuple[str, ...]
@@ -345,12 +347,17 @@ class InvitationAccepted(Event, permission="member:invite"):
 
 
 class MembershipsChanged(Event):
-    """The list of a user's organizations changed; in the installation's stream, where that list is kept."""
+    """The list of a user's organizations changed; in the installation's stream, where that list is kept.
+
+    `others` are further users to whom the same happened, when an organization is renamed or deleted.
+    """
 
     user: str
+    others: tuple[str, ...] = ()
 
     def topics(self) -> tuple[str, ...]:
-        return (topic("user-orgs", self.user),)
+        return tuple(topic("user-orgs", user) for user in (self.user, *self.others))
 
     def summary(self) -> str:
-        return f"organizations of {self.user} changed"
+        more = f" and {len(self.others)} others" if self.others else ""
+        return f"organizations of {self.user}{more} changed"

@@ -1,0 +1,105 @@
+"""Rules of sessions and their refresh tokens. No I/O.
+
+A refresh token names a generation of its session. Each refresh moves the session to the next one, and an
+old token shows that two parties hold the session, so it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from libs.contracts.base import Event, Moment, Resource
+from libs.contracts.identity import SessionEnded, SessionOpened
+from libs.errors import NotFound, Unauthenticated
+from libs.permissions import PLATFORM
+
+# For this long the generation before is answered too: two tabs, or an answer that got lost.
+OVERLAP = timedelta(seconds=10)
+# A sign-in is told to so many organizations, those first joined first; each costs a write.
+MOST_TOLD = 50
+
+Reason = Literal["signed_out", "refresh_reused"]
+
+
+class SignInRefused(Unauthenticated):
+    """The e-mail address or the password is wrong. Which of them is not told."""
+
+
+class RefreshRefused(Unauthenticated):
+    """The refresh token is not ours, or its session is over."""
+
+
+class RefreshReused(Unauthenticated):
+    """The refresh token had been replaced, so its session has been ended. Sign in again."""
+
+
+class SessionNotFound(NotFound):
+    """The caller has no such session."""
+
+
+class Session(Resource):
+    id: str
+    user: str
+    generation: int
+    opened_at: Moment
+    # When the present generation began.
+    turned_at: Moment
+    expires_at: Moment
+    ended_at: Moment | None = None
+    reason: Reason | None = None
+
+
+def open_for(
+    session: str, user: str, organizations: Iterable[str], now: datetime, lifetime: timedelta
+) -> tuple[Session, list[Event]]:
+    opened = Session(
+        id=session,
+        user=user,
+        generation=1,
+        opened_at=now,
+        turned_at=now,
+        expires_at=now + lifetime,
+        revision=1,
+    )
+    told = [PLATFORM, *list(organizations)[:MOST_TOLD]]
+    return opened, [SessionOpened(org=org, user=user, session=session) for org in told]
+
+
+def turn(session: Session | None, generation: int, now: datetime, lifetime: timedelta) -> Session:
+    """The session in its next generation; unchanged where the present one is to be told again."""
+    session = in_use(session, now)
+    if generation == session.generation:
+        return _changed(session, generation=generation + 1, turned_at=now, expires_at=now + lifetime)
+    if generation == session.generation - 1 and now < session.turned_at + OVERLAP:
+        return session
+    if generation < session.generation:
+        raise RefreshReused("the refresh token had been replaced; the session is ended")
+    raise RefreshRefused("no such refresh token")
+
+
+def in_use(session: Session | None, now: datetime) -> Session:
+    if session and session.reason == "refresh_reused":
+        raise RefreshReused("a replaced refresh token was used; the session is ended")
+    if session is None or session.ended_at or now >= session.expires_at:
+        raise RefreshRefused("the session is over")
+    return session
+
+
+def end(session: Session, reason: Reason, now: datetime) -> tuple[Session, list[Event]]:
+    """Ending twice is ending once."""
+    if session.ended_at:
+        return session, []
+    ended = _changed(session, ended_at=now, reason=reason)
+    return ended, [SessionEnded(user=session.user, session=session.id, reason=reason)]
+
+
+def own(session: Session | None, user: str) -> Session:
+    if session is None or session.user != user:
+        raise SessionNotFound("no such session of yours")
+    return session
+
+
+def _changed(session: Session, **fields: Any) -> Session:
+    return session.model_copy(update={**fields, "revision": session.revision + 1})
