@@ -140,7 +140,11 @@ class CommandEdge:
         try:
             await self._journal.commit(commit)
         except AlreadyAnswered as answered:
-            return self._repeated(answered.recorded, fingerprint)
+            recorded = answered.recorded
+            if self._replays_itself and recorded.ok and recorded.fingerprint == fingerprint:
+                # The record lacks the secrets of the first answer, and this caller has not proved itself.
+                return problem_bytes(refusal)
+            return self._repeated(recorded, fingerprint)
         except (StateChanged, Refusal) as error:
             logger.warning("a refusal could not be recorded: %r", error)
             return problem_bytes(WriteContention("the attempt could not be recorded"))
