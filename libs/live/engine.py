@@ -87,6 +87,9 @@ class Engine:
     def position(self, stream: Stream) -> int | None:
         return self._positions.get(stream)
 
+    def followed(self) -> set[Stream]:
+        return set(self._positions)
+
     def promise(self, positions: Iterable[Position]) -> None:
         """A writer was told these versions: no older answer is given here from now on."""
         for position in positions:

@@ -1,0 +1,41 @@
+"""The FastAPI application: routes, problems, documentation."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from pydantic import ValidationError
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import problems
+from gateway.portal import Portal
+from gateway.routes import happened, health, live, shells, what, where, who
+from libs.service.commands import field_errors
+
+DESCRIPTION = """Applications built with Module Federation: who may, what is published, where it runs, what happened.
+Every answer carries `Mes-Trace`; every write takes `Idempotency-Key` and answers with `Mes-Version`, which a
+reader may send back as `Mes-After`."""
+
+
+def create(portal: Portal) -> FastAPI:
+    app = FastAPI(title="MES Portal", version="1", description=DESCRIPTION, redoc_url=None)
+    app.state.portal = portal
+    problems.install(app)
+
+    @app.exception_handler(ValidationError)
+    async def does_not_fit(request: Request, error: ValidationError) -> Response:
+        """A path or query value that its contract refuses."""
+        return problems.problem_response(problems.InvalidBody("a value does not fit", field_errors(error)))
+
+    for module in (who, what, where, happened, shells, live, health):
+        app.include_router(module.router)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["ETag", "Mes-Trace", "Mes-Version", "Retry-After"],
+        max_age=86_400,
+    )
+    return app

@@ -1,0 +1,70 @@
+"""Bodies of requests, as clients send them. Unknown fields are refused, so a typing error is not lost."""
+
+from __future__ import annotations
+
+from pydantic import EmailStr, Field, SecretStr
+
+from libs.contracts.base import Frozen, Name, Slug
+from libs.contracts.deploy import Strategy
+from libs.contracts.identity import Password, Role, Token
+from libs.contracts.registry import Kind, SemVer
+
+
+class NewUser(Frozen):
+    email: EmailStr
+    name: Name
+    password: Password
+
+
+class Credentials(Frozen):
+    email: EmailStr
+    password: SecretStr = Field(max_length=256)
+
+
+class NewOrganization(Frozen):
+    slug: Slug
+    name: Name
+
+
+class Renamed(Frozen):
+    name: Name
+
+
+class MemberRole(Frozen):
+    role: Role
+
+
+class NewInvitation(Frozen):
+    email: EmailStr
+    role: Role
+
+
+class Acceptance(Frozen):
+    token: Token
+
+
+class NewApp(Frozen):
+    slug: Slug
+    name: Name
+    kind: Kind
+
+
+class NewEnvironment(Frozen):
+    slug: Slug
+    name: Name
+
+
+class EnvironmentChange(Frozen):
+    name: Name | None = None
+    locked: bool | None = None
+
+
+class NewRollout(Frozen):
+    app: Slug
+    version: SemVer
+    strategy: Strategy = Strategy()
+
+
+class Replay(Frozen):
+    service: str = Field(pattern="^(identity|registry|deploy|audit)$")
+    ids: tuple[str, ...] = Field(min_length=1, max_length=500)

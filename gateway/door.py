@@ -1,0 +1,262 @@
+"""What a route does with a request: who is asking, then one command or one query, then the answer's headers."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from gateway.hot import HotRead
+from gateway.portal import Portal
+from gateway.queries import OrganizationNotFound, permitted
+from gateway.tokens import Claims, SessionOver, TokenMissing
+from libs.contracts.base import Caller, Command, Query, Resource
+from libs.contracts.envelope import Position
+from libs.errors import Forbidden, Invalid, NotFound, PermissionMissing, PreconditionFailed, Refused
+from libs.live.answers import Answer
+from libs.live.versions import from_text, to_text
+from libs.permissions import PLATFORM, allows
+
+MAX_KEY_CHARS = 200
+JSON = "application/json"
+
+
+class IdempotencyKeyInvalid(Invalid):
+    """The key is empty, too long, or holds other than printable ASCII."""
+
+
+class MalformedIfMatch(PreconditionFailed):
+    """If-Match names no revision that this resource can have."""
+
+
+class Door:
+    """One request at the gateway. `org` is set where the path names an organization."""
+
+    def __init__(self, request: Request, portal: Portal, claims: Claims | None, org: str | None) -> None:
+        self.request = request
+        self.portal = portal
+        self.claims = claims
+        self._org = org
+
+    @property
+    def user(self) -> str:
+        assert self.claims is not None
+        return self.claims.subject
+
+    @property
+    def org(self) -> str:
+        assert self._org is not None
+        return self._org
+
+    def caller(self, org: str) -> Caller:
+        """The caller with the grants that concern one organization."""
+        client = self.request.client
+        claims = self.claims
+        return Caller(
+            subject=claims.subject if claims else "anonymous",
+            name=claims.email if claims else "",
+            session=claims.session if claims else None,
+            address=client.host if client else None,
+            agent=(self.request.headers.get("user-agent") or "")[:200] or None,
+            grants=self.portal.directory.grants(claims.subject, org) if claims else (),
+        )
+
+    async def command(
+        self,
+        command: Command[Any],
+        status: int = 200,
+        view: Callable[[Any], tuple[int, Any]] | None = None,
+    ) -> Response:
+        """Sends a command and answers with its reply. `view` may choose another status and body."""
+        tenant = command.tenant()
+        caller = self.caller(tenant)
+        self._permit(command, caller)
+        key = self.request.headers.get("idempotency-key")
+        answered = await self.portal.asker.ask(
+            command, caller, self._request_id(command, key), repeatable=key is not None
+        )
+        self.portal.engine.promise(answered.reached)
+        if command.owner == "identity":
+            # Rights are decided from memory: the next request of this client must find them.
+            await self.portal.engine.reach(answered.reached)
+        body = answered.value
+        if view:
+            status, body = view(body)
+        headers = {"mes-version": to_text(answered.reached)}
+        if isinstance(body, Resource):
+            headers["etag"] = f'"r{body.revision}"'
+        if body is None:
+            return Response(status_code=204, headers=headers)
+        content = body.model_dump_json().encode() if isinstance(body, BaseModel) else orjson.dumps(body)
+        return Response(content, status, headers, JSON)
+
+    async def query(self, query: Query[Any]) -> Response:
+        """Answers a named query from the cache, or from its service if the cache cannot vouch for it."""
+        try:
+            query = permitted(query, self.claims, self.portal.directory)
+        except (Forbidden, NotFound) as refusal:
+            self._note(query.message, query.tenant(), query.resource(), refusal.code)
+            raise
+        after = self.after()
+        answer = await self.answer(query, after)
+        etag = _etag(answer)
+        headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "authorization"}
+        version = self.portal.engine.position(answer.stream)
+        at = max(answer.read_at, version if version is not None else -1)
+        headers["mes-version"] = to_text([Position(*answer.stream, at)])
+        self._remember(answer, etag)
+        if self.request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(answer.body, 200, headers, JSON)
+
+    async def answer(self, query: Query[Any], after: tuple[Position, ...] = ()) -> Answer:
+        answer = await self.portal.engine.read(query, after)
+        if answer.problem:
+            raise Refused(answer.problem)
+        return answer
+
+    def after(self) -> tuple[Position, ...]:
+        """What the client has seen and must not be shown less than."""
+        return from_text(self.request.headers.get("mes-after", ""))
+
+    def if_revision(self) -> int | None:
+        header = self.request.headers.get("if-match")
+        if header is None or header == "*":
+            return None
+        digits = header.strip().removeprefix('"r').removesuffix('"')
+        if not digits.isdigit():
+            raise MalformedIfMatch(header[:80])
+        return int(digits)
+
+    def operator(self, permission: str) -> None:
+        grants = self.portal.directory.grants(self.user, PLATFORM)
+        if not allows(grants, permission, PLATFORM):
+            raise PermissionMissing(permission)
+
+    def permit(self, command: Command[Any]) -> None:
+        """For a route that does work before it sends its command."""
+        self._permit(command, self.caller(command.tenant()))
+
+    def _permit(self, command: Command[Any], caller: Caller) -> None:
+        """Refuses here what the service would refuse, and tells audit. The service checks again."""
+        org = command.tenant()
+        if org == PLATFORM:
+            return
+        if not caller.grants:
+            self._note(command.message, org, command.resource(), OrganizationNotFound.code)
+            raise OrganizationNotFound(self.portal.directory.slug(org) or "")
+        if command.permission and not allows(caller.grants, command.permission, command.resource()):
+            self._note(command.message, org, command.resource(), PermissionMissing.code)
+            raise PermissionMissing(f"{command.permission} on {command.resource()}")
+
+    def _note(self, action: str, org: str, target: str, code: str) -> None:
+        if self.claims:
+            self.portal.refusals.record(self.caller(org), org, action, target, code)
+
+    def _request_id(self, command: Command[Any], key: str | None) -> str:
+        """A client's key counts for that client alone, and for one kind of command in one organization."""
+        if key is None:
+            return uuid.uuid4().hex
+        if not key or len(key) > MAX_KEY_CHARS or not (key.isascii() and key.isprintable()):
+            raise IdempotencyKeyInvalid("1 to 200 printable characters")
+        who = self.claims.subject if self.claims else "anonymous"
+        whole = f"{who}\0{command.tenant()}\0{key}".encode()
+        return "key_" + hashlib.sha256(whole).hexdigest()
+
+    def _remember(self, answer: Answer, etag: str) -> None:
+        """The next identical request may take the short way."""
+        scope = self.request.scope
+        key = scope.get("mes.hot_key")
+        if key is None:
+            return
+        route = str(getattr(scope.get("route"), "path", scope["path"]))
+        self.portal.hot.put(
+            key,
+            HotRead(
+                answer=answer,
+                etag=etag.encode(),
+                answer_etag=answer.etag,
+                headers=[
+                    (b"content-type", JSON.encode()),
+                    (b"content-length", str(len(answer.body)).encode()),
+                    (b"etag", etag.encode()),
+                    (b"cache-control", b"private, no-cache"),
+                    (b"vary", b"authorization"),
+                ],
+                epoch=self.portal.hot.epoch,
+                expires_at=self.claims.expires_at if self.claims else time.time() + 60,
+                route=route,
+            ),
+        )
+
+
+def portal_of(request: Request) -> Portal:
+    portal: Portal = request.app.state.portal
+    return portal
+
+
+async def claims_of(request: Request, portal: Portal) -> Claims:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise TokenMissing("send Authorization: Bearer …")
+    return await live_claims(token.strip(), portal)
+
+
+async def live_claims(token: str, portal: Portal) -> Claims:
+    claims = await portal.verifier.verify(token)
+    if portal.directory.has_ended(claims.session):
+        raise SessionOver("sign in again")
+    return claims
+
+
+async def _public(request: Request) -> Door:
+    return Door(request, portal_of(request), None, None)
+
+
+async def _signed_in(request: Request) -> Door:
+    portal = portal_of(request)
+    return Door(request, portal, await claims_of(request, portal), None)
+
+
+async def _in_org(request: Request, org: str) -> Door:
+    """The organization of the path, as the client knows it: by its slug."""
+    portal = portal_of(request)
+    claims = await claims_of(request, portal)
+    after = from_text(request.headers.get("mes-after", ""))
+    if after:
+        # The right to see it may be part of what the client has seen.
+        await portal.engine.reach(p for p in after if p.service == "identity")
+    org_id = portal.directory.org_id(org)
+    if org_id is None:
+        raise OrganizationNotFound(org)
+    return Door(request, portal, claims, org_id)
+
+
+async def _in_public_org(request: Request, org: str) -> Door:
+    portal = portal_of(request)
+    org_id = portal.directory.org_id(org)
+    if org_id is None:
+        raise OrganizationNotFound(org)
+    return Door(request, portal, None, org_id)
+
+
+# The four kinds of route. Which one a route takes is what the test of the route table reads.
+Public = Annotated[Door, Depends(_public)]
+SignedIn = Annotated[Door, Depends(_signed_in)]
+InOrg = Annotated[Door, Depends(_in_org)]
+InPublicOrg = Annotated[Door, Depends(_in_public_org)]
+
+
+def _etag(answer: Answer) -> str:
+    """A resource's ETag is its revision, which If-Match takes back; a list's is the hash of its bytes."""
+    if answer.body.startswith(b'{"revision":'):
+        revision = answer.body[len(b'{"revision":') :].split(b",", 1)[0].split(b"}", 1)[0]
+        return f'"r{revision.decode()}"'
+    return f'"{answer.etag}"'

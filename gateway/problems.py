@@ -1,0 +1,84 @@
+"""Refusals and validation errors as RFC 9457 answers."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from libs.errors import BadRequest, Invalid, NotFound, Problem, Refusal
+from libs.telemetry import current_trace_id
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class InvalidBody(Invalid):
+    """A field is missing, unknown, or does not fit; `errors` names it."""
+
+
+class NotJson(BadRequest):
+    """The body is not JSON, or its content type says so."""
+
+
+class RouteNotFound(NotFound):
+    """No such address."""
+
+
+class MethodNotAllowed(BadRequest):
+    """The address is there, but not for this method."""
+
+    status = 405
+
+
+class BadMultipart(BadRequest):
+    """The form could not be read."""
+
+
+def problem_response(refusal: Refusal) -> Response:
+    problem = refusal.problem()
+    problem = problem.model_copy(update={"trace_id": current_trace_id()})
+    headers = {}
+    if problem.retry_after is not None:
+        headers["retry-after"] = str(problem.retry_after)
+    if problem.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return _response(problem, headers)
+
+
+def _response(problem: Problem, headers: dict[str, str]) -> Response:
+    return Response(problem.model_dump_json(exclude_none=True), problem.status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, error: Refusal) -> Response:
+        return problem_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        found = error.errors()
+        if any(one["type"] in ("json_invalid", "model_attributes_type") for one in found):
+            return problem_response(NotJson("send a JSON object with content-type application/json"))
+        return problem_response(
+            InvalidBody(
+                "; ".join(one["msg"] for one in found)[:500],
+                errors=tuple(
+                    {
+                        "field": ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0]),
+                        "message": one["msg"],
+                        "code": one["type"],
+                    }
+                    for one in found
+                ),
+            )
+        )
+
+    @app.exception_handler(HTTPException)
+    async def plain(request: Request, error: HTTPException) -> Response:
+        """What Starlette itself refuses."""
+        kinds = {404: RouteNotFound, 405: MethodNotAllowed, 400: BadMultipart}
+        kind = kinds.get(error.status_code, BadRequest)
+        response = problem_response(kind(str(error.detail)))
+        response.headers.update(error.headers or {})
+        return response

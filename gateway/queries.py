@@ -1,0 +1,78 @@
+"""From what a client asks (a name and arguments) to the query that is read: resolved, permitted, filtered."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+from pydantic import ValidationError
+
+from gateway.directory import Directory
+from gateway.tokens import Claims
+from libs.contracts import audit, deploy, identity, registry
+from libs.contracts.base import Filtered, Query, leaves
+from libs.errors import MalformedMessage, NotFound, PermissionMissing, UnknownQuery
+from libs.permissions import EVERYTHING, allows, visible_apps
+from libs.service.commands import field_errors
+
+# Read by gateways and services alone.
+_INTERNAL = {identity.ListDirectory, identity.GetKeys, registry.GetFiles}
+_MODULES = (audit, deploy, identity, registry)
+QUERIES: dict[str, type[Query[Any]]] = {
+    found.message: found  # type: ignore[misc]  # leaves of Query are queries
+    for found in leaves(Query)
+    if found not in _INTERNAL and found.__module__ in {module.__name__ for module in _MODULES}
+}
+# About the caller, whose id is filled in; a client cannot ask about another.
+_OWN = {identity.GetMe, identity.ListOrgs}
+
+
+class OrganizationNotFound(NotFound):
+    """No such organization, or none that the caller belongs to."""
+
+
+class Asked(NamedTuple):
+    """A query as a client names it; the organization by its slug."""
+
+    query: str
+    args: dict[str, Any]
+
+
+def named_query(asked: Asked, claims: Claims | None, directory: Directory) -> Query[Any]:
+    """The query to read on behalf of a caller; raises a Refusal if there is none or it is not theirs."""
+    contract = QUERIES.get(asked.query)
+    if contract is None:
+        raise UnknownQuery(asked.query)
+    args = {name: value for name, value in asked.args.items() if name not in ("visible", "user")}
+    if contract in _OWN:
+        args["user"] = claims.subject if claims else ""
+    if "org" in contract.model_fields:
+        org = directory.org_id(str(args.get("org", "")))
+        if org is None:
+            raise OrganizationNotFound(str(args.get("org", "")))
+        args["org"] = org
+    try:
+        query = contract.model_validate_json(orjson.dumps(args))
+    except ValidationError as error:
+        raise MalformedMessage("the arguments do not fit", errors=field_errors(error)) from None
+    return permitted(query, claims, directory)
+
+
+def permitted(query: Query[Any], claims: Claims | None, directory: Directory) -> Query[Any]:
+    """The query narrowed to what the caller may see. A member without the permission is told so; to anybody
+    else the organization does not exist."""
+    tenant = query.tenant()
+    grants = directory.grants(claims.subject, tenant) if claims else ()
+    if query.permission is None:
+        return query.model_copy(update={"visible": EVERYTHING}) if isinstance(query, Filtered) else query
+    if not grants:
+        raise OrganizationNotFound(directory.slug(tenant) or "")
+    if isinstance(query, Filtered):
+        # Lists are filtered, not refused: a right on one application shows that one.
+        visible = visible_apps(grants, query.permission, tenant)
+        if not visible.everything and not visible.apps:
+            raise PermissionMissing(query.permission)
+        return query.model_copy(update={"visible": visible})
+    if not allows(grants, query.permission, query.resource()):
+        raise PermissionMissing(query.permission)
+    return query

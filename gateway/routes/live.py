@@ -1,0 +1,166 @@
+"""`WS /v1/live`: JSON frames in, transitions out. Protocol only; the engine decides what changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gateway.door import live_claims
+from gateway.portal import Portal
+from gateway.sockets import HOPELESS, SIGNED_OUT, Connection, problem_frame
+from libs.errors import BadRequest, Refusal
+
+router = APIRouter()
+
+CONNECT_WITHIN_S = 10.0
+PING_EVERY_S = 15.0
+SEND_WITHIN_S = 20.0
+MAX_FRAME_CHARS = 64 * 1024
+# A client that keeps sending nonsense is not one of ours.
+MAX_MALFORMED = 10
+POLICY = 1008
+
+
+class MalformedFrame(BadRequest):
+    """The frame is not JSON, or not one that this protocol knows."""
+
+
+@router.websocket("/v1/live")
+async def live(websocket: WebSocket) -> None:
+    portal: Portal = websocket.app.state.portal
+    await websocket.accept()
+    try:
+        connection, resumed = await _connect(websocket, portal)
+    except Refusal as refusal:
+        await _refuse(websocket, refusal)
+        await websocket.close(SIGNED_OUT if refusal.status == 401 else POLICY)
+        return
+    except (WebSocketDisconnect, TimeoutError):
+        return
+    try:
+        await websocket.send_text(orjson.dumps({"type": "connected", "session": connection.session}).decode())
+        if resumed is False:
+            await websocket.send_text('{"type":"restart"}')
+        loops = (
+            _read(websocket, portal, connection),
+            _write(websocket, connection),
+            _ping(websocket, connection),
+        )
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    except (WebSocketDisconnect, RuntimeError):
+        return
+    finally:
+        portal.sockets.leave(connection, websocket)
+
+
+async def _connect(websocket: WebSocket, portal: Portal) -> tuple[Connection, bool | None]:
+    """The first frame. The second value is None for a first connection, else whether it resumed."""
+    async with asyncio.timeout(CONNECT_WITHIN_S):
+        frame = _parse(await websocket.receive_text())
+    if frame.get("type") != "connect":
+        raise MalformedFrame("the first frame is connect")
+    claims = await live_claims(str(frame.get("token", "")), portal)
+    resume = frame.get("resume")
+    connection, resumed = await portal.sockets.open(claims, websocket, resume)
+    return connection, (resumed if resume else None)
+
+
+async def _read(websocket: WebSocket, portal: Portal, connection: Connection) -> None:
+    malformed = 0
+    while True:
+        try:
+            text = await websocket.receive_text()
+        except (WebSocketDisconnect, RuntimeError, KeyError):
+            return
+        name = ""
+        try:
+            frame = _parse(text)
+            name = str(frame.get("id", ""))[:200]
+            await _handle(frame, name, portal, connection)
+        except MalformedFrame as refusal:
+            malformed += 1
+            await _refuse(websocket, refusal)
+            if malformed >= MAX_MALFORMED:
+                await websocket.close(POLICY)
+                return
+        except Refusal as refusal:
+            if name:
+                problem = problem_frame(connection.subscriber.version, name, refusal.problem())
+                await websocket.send_text(problem)
+            else:
+                await _refuse(websocket, refusal)
+                if refusal.status == 401:
+                    await websocket.close(SIGNED_OUT)
+                    return
+
+
+async def _handle(frame: dict[str, Any], name: str, portal: Portal, connection: Connection) -> None:
+    match frame.get("type"):
+        case "subscribe":
+            args = frame.get("args", {})
+            if not name or not isinstance(args, dict):
+                raise MalformedFrame("subscribe needs id, query and args")
+            portal.sockets.subscribe(connection, name, str(frame.get("query", "")), args)
+        case "unsubscribe":
+            portal.sockets.unsubscribe(connection, name)
+        case "token":
+            portal.sockets.renew(connection, await live_claims(str(frame.get("token", "")), portal))
+        case "pong" | "ping":
+            pass
+        case other:
+            raise MalformedFrame(f"unknown type {str(other)[:40]!r}")
+
+
+async def _write(websocket: WebSocket, connection: Connection) -> None:
+    """One frame at a time: what changes while a client takes its frame waits as one newest picture."""
+    while True:
+        transition = await connection.subscriber.next()
+        try:
+            async with asyncio.timeout(SEND_WITHIN_S):
+                await websocket.send_text(transition.frame().decode())
+        except TimeoutError:
+            connection.closing = HOPELESS
+            await websocket.close(HOPELESS)
+            return
+        except (RuntimeError, WebSocketDisconnect):
+            return
+
+
+async def _ping(websocket: WebSocket, connection: Connection) -> None:
+    while True:
+        left = connection.claims.expires_at - time.time()
+        if left <= 0:
+            connection.closing = SIGNED_OUT
+            await websocket.close(SIGNED_OUT)
+            return
+        await asyncio.sleep(min(PING_EVERY_S, left + 0.05))
+        await websocket.send_text('{"type":"ping"}')
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if len(text) > MAX_FRAME_CHARS:
+        raise MalformedFrame("too long")
+    try:
+        frame = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise MalformedFrame("not JSON") from None
+    if not isinstance(frame, dict):
+        raise MalformedFrame("not an object")
+    return frame
+
+
+async def _refuse(websocket: WebSocket, refusal: Refusal) -> None:
+    body = refusal.problem().model_dump(exclude_none=True)
+    try:
+        await websocket.send_text(orjson.dumps({"type": "error", "error": body}).decode())
+    except (RuntimeError, WebSocketDisconnect):
+        return
