@@ -1,0 +1,20 @@
+"""The running portal that tests of the gateway and of the whole system share: real broker, real database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local import LocalPortal
+
+# Cheap on purpose: these tests are about everything but the cost of a password hash.
+FAST = {"MES_ARGON2_MEMORY_KIB": "1024", "MES_ARGON2_TIME_COST": "1"}
+
+
+@pytest.fixture(scope="session")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPortal]:
+    """Two gateways and two registries, because nothing may rest on being alone."""
+    data = tmp_path_factory.mktemp("portal")
+    with LocalPortal(data, port=0, replicas={"gateway": 2, "registry": 2}, demo=False, env=FAST) as running:
+        yield running
