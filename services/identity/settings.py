@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import EmailStr, Field, SecretStr
+from pydantic import EmailStr, Field
 
+from libs.contracts.identity import Password
 from libs.service.settings import ServiceSettings
 
 
 class IdentitySettings(ServiceSettings):
     # The operator's account, made at the first start. Changing either later changes no account.
     admin_email: EmailStr
-    admin_password: SecretStr
+    admin_password: Password
     # The `iss` of access tokens.
     issuer: str = "mes"
     access_token_lifetime: timedelta = timedelta(minutes=10)
