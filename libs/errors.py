@@ -120,6 +120,10 @@ class UnknownQuery(NotFound):
     """No query of that name."""
 
 
+class CursorUnknown(BadRequest):
+    """The cursor is none that this list gave out."""
+
+
 class IdempotencyKeyReused(Invalid):
     """The key belongs to another request."""
 

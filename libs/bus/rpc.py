@@ -181,7 +181,7 @@ class Asker:
             if repeatable:
                 headers[topology.RETRIED] = "1"
             if after:
-                headers[topology.AFTER] = orjson.dumps(after).decode()
+                headers[topology.AFTER] = orjson.dumps([list(position) for position in after]).decode()
             message = Message(
                 body,
                 content_type="application/json",

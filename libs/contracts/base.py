@@ -25,7 +25,10 @@ Cursor = Annotated[str, StringConstraints(max_length=512)]
 
 def _in_utc(moment: datetime) -> datetime:
     """Milliseconds in UTC: what the database keeps, so a value reads back equal to what was written."""
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the year is out of range in UTC") from None
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 

@@ -31,7 +31,24 @@ _SEMVER = (
 SemVer = Annotated[str, StringConstraints(max_length=64, pattern=_SEMVER)]
 
 
+# Deeper than anybody nests by hand, and well within what every encoder on the way bears.
+MAX_DEPTH = 64
+
+
+def is_shallow(value: Any) -> bool:
+    """True if JSON is nested no deeper than `MAX_DEPTH`."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [node for node in level if isinstance(node, dict | list)]
+        if not inner:
+            return True
+        level = [below for node in inner for below in (node.values() if isinstance(node, dict) else node)]
+    return False
+
+
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
+    if not is_shallow(metadata):
+        raise ValueError("metadata is nested too deep")
     if len(str(metadata)) > 8192:
         raise ValueError("metadata is larger than 8 KiB")
     return metadata

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from libs.contracts.envelope import Position, Stream
 from libs.errors import BadRequest
 
-_PART = re.compile(r"^([a-z]{1,20})/([A-Za-z0-9_]{1,64})=(\d{1,18})$")
+_PART = re.compile(r"^(identity|registry|deploy|audit)/([A-Za-z0-9_]{1,64})=([0-9]{1,18})\Z")
 _MOST = 64
 
 
