@@ -20,6 +20,7 @@ from libs.contracts.registry import (
     VersionsPlaced,
     VersionSummary,
 )
+from libs.errors import CursorUnknown
 from libs.objects import UPLOADS, Objects
 from libs.service.request import Request
 from libs.store.database import Change, Database, Scope
@@ -115,8 +116,14 @@ async def get_files(query: GetFiles, scope: Scope) -> VersionFiles:
 
 async def list_versions(query: ListVersions, scope: Scope) -> Page[VersionSummary]:
     app = known_app(await apps.app(scope, query.app), query.app)
-    newest = int(query.cursor) if query.cursor and query.cursor.isdigit() else app.versions
+    newest = min(_ordinal(query.cursor), app.versions) if query.cursor else app.versions
     found = await store.page(scope, query.app, newest, query.limit)
     items = tuple(VersionSummary.model_validate(version.model_dump()) for version in found)
     below = newest - query.limit
     return Page[VersionSummary](items=items, next=str(below) if below > 0 else None)
+
+
+def _ordinal(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
+        raise CursorUnknown(cursor[:80])
+    return int(cursor)

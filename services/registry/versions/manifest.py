@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
-from libs.contracts.registry import Kind, Remote
+from libs.contracts.registry import Kind, Remote, is_shallow
 from libs.errors import Invalid
 from services.registry.versions.archive import MANIFEST
+
+# It is kept with the version and travels with it; those of real builds have some kilobytes.
+MAX_MANIFEST_BYTES = 1024 * 1024
+# Of the files that are missing, so many are named.
+MOST_NAMED = 20
 
 
 class ManifestMissing(Invalid):
@@ -27,17 +33,28 @@ def read(files: dict[str, bytes], kind: Kind) -> tuple[dict[str, Any], Remote]:
     """The manifest as it is, and what a shell needs of it, checked against the files."""
     if MANIFEST not in files:
         raise ManifestMissing(f"{MANIFEST} is not in the build")
+    if len(files[MANIFEST]) > MAX_MANIFEST_BYTES:
+        raise ManifestInvalid(f"larger than {MAX_MANIFEST_BYTES} bytes")
     try:
         manifest = orjson.loads(files[MANIFEST])
+        if not is_shallow(manifest):
+            raise ManifestInvalid("nested too deep")
         remote = _remote(manifest, kind)
         named = _named(manifest)
+    except ValidationError as error:
+        raise ManifestInvalid(
+            "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
+        ) from error
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ManifestInvalid(f"{type(error).__name__}: {error}") from error
     missing = sorted(named - files.keys())
     if missing:
         raise FilesMissing(
             f"{len(missing)} files are named but not there",
-            errors=tuple({"field": "file", "message": "not in the build", "path": path} for path in missing),
+            errors=tuple(
+                {"field": "file", "message": "not in the build", "path": path[:200]}
+                for path in missing[:MOST_NAMED]
+            ),
         )
     return manifest, remote
 
