@@ -69,7 +69,7 @@ class Service:
         self.settings = settings
         self.process = settings.process or name
         self.database = Database(settings.mongo_url, name)
-        self.journal = Journal(self.database, name)
+        self.journal = Journal(self.database, name, self.process)
         self.asker = Asker(settings.amqp_url, self.process)
         user = settings.broker_user
         self.relay = Relay(self.journal, settings.amqp_url, self.process, user)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,12 +18,13 @@ from typing import Any
 
 import orjson
 from bson import Binary
-from pymongo import DeleteOne, InsertOne, ReplaceOne, ReturnDocument
+from motor.motor_asyncio import AsyncIOMotorClientSession
+from pymongo import DeleteOne, InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from libs.contracts.base import Event
 from libs.contracts.envelope import MAX_EVENT_BYTES, Fact
-from libs.errors import Refusal, WriteContention
+from libs.errors import Refusal, TooLarge, WriteContention
 from libs.store.database import DURABLE, Change, Database, DatabaseUnavailable, Documents, Index
 from libs.telemetry import SpanKind, current_traceparent, span
 
@@ -31,7 +33,11 @@ logger = logging.getLogger(__name__)
 # How long a repeated request gets the first answer. Longer than any retry, redelivery or replay.
 REPLIES_KEPT = timedelta(days=7)
 MAX_BATCH = 64
+# Facts in one row of the journal.
+MAX_ROW = 64
 TRIES = 8
+# Revisions that this process remembers having written.
+MAX_REVISIONS = 20_000
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,16 @@ class Commit:
         return {(c.documents.name, f"{c.org or self.org}/{c.id}") for c in self.changes}
 
 
+class EventTooLarge(TooLarge):
+    """What would be told of this change is larger than an event may be."""
+
+
 class StateChanged(Exception):
     """What the decision was based on is no longer so: load and decide again."""
+
+
+class _HeadMoved(Exception):
+    """Another replica allocated sequences meanwhile."""
 
 
 class AlreadyAnswered(Exception):
@@ -100,24 +114,47 @@ class Journal:
     )
     REPLY_INDEXES = (Index(("at",), across=True, expire_after_seconds=int(REPLIES_KEPT.total_seconds())),)
 
-    def __init__(self, database: Database, service: str) -> None:
+    def __init__(self, database: Database, service: str, process: str = "") -> None:
         self.service = service
+        self._process = process or service
         self.database = database
         # Told of every committed fact, right after the commit. The relay listens.
         self.on_commit: Callable[[list[Fact]], None] = lambda facts: None
         self._waiting: asyncio.Queue[tuple[Commit, asyncio.Future[None]]] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
+        self._session: AsyncIOMotorClientSession | None = None
         self._held: list[tuple[Commit, asyncio.Future[None]]] = []
+        # Heads as this process left them; forgotten whenever a transaction fails.
+        self._heads: dict[str, int] = {}
+        # Rows that this process wrote or swept and has not marked as sent.
+        self._open_rows: set[str] = set()
+        # Newest revisions that this process wrote, so that a decision on an older one costs no transaction.
+        self._revisions: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def start(self, kinds: Sequence[Documents[Any]]) -> None:
         await self.database.ensure(kinds)
         existing = set(await self.database.client.get_database(self._name()).list_collection_names())
-        for name in ("journal", "heads", "replies"):
+        for name in ("journal", "heads", "replies", "writers"):
             if name not in existing:
                 await self.database.client.get_database(self._name()).create_collection(name)
         await self.database.collection("journal").create_indexes([index.model() for index in self.INDEXES])
         await self.database.collection("replies").create_indexes([i.model() for i in self.REPLY_INDEXES])
+        await self._succeed()
         self._writer = asyncio.create_task(self._write(), name="journal")
+
+    async def _succeed(self) -> None:
+        """Ends the transaction that this process may have left open when it was killed. The database would
+        keep it for a minute, and with it lock every organization that it wrote to."""
+        self._session = await self.database.client.start_session()
+        own: Any = self._session.session_id
+        writers = self.database.collection("writers")
+        before = await writers.find_one({"_id": self._process})
+        if before:
+            try:
+                await writers.database.command({"killSessions": [{"id": before["session"]}]})
+            except PyMongoError as error:
+                logger.warning("a predecessor's transaction may stay open for a while: %r", error)
+        await writers.replace_one({"_id": self._process}, {"session": own["id"]}, upsert=True)
 
     def _name(self) -> str:
         return self.database.collection("journal").database.name
@@ -133,6 +170,9 @@ class Journal:
         Raises StateChanged, AlreadyAnswered, WriteContention or DatabaseUnavailable; in each case nothing
         of this commit was saved (after a lost connection: if it was, the next try is AlreadyAnswered).
         """
+        for event in commit.events:
+            if len(event.model_dump_json()) > MAX_EVENT_BYTES // 2:
+                raise EventTooLarge(event.message)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with span(
             "journal.commit",
@@ -160,16 +200,13 @@ class Journal:
     async def facts_after(self, org: str, after: int, limit: int) -> list[Fact]:
         """The log of one organization, oldest first. Bounded by range: the embedded database pays for
         every row that matches, whatever the limit."""
+        where = {"_id": {"$gt": _row(org, after), "$lte": _row(org, after + limit + MAX_ROW)}}
         try:
-            rows = (
-                await self.database.collection("journal")
-                .find({"_id": {"$gt": _row(org, after), "$lte": _row(org, after + limit)}})
-                .sort("_id", 1)
-                .to_list(None)
-            )
+            rows = await self.database.collection("journal").find(where).sort("_id", 1).to_list(None)
         except PyMongoError as error:
             raise DatabaseUnavailable(type(error).__name__) from error
-        return [Fact.decode(bytes(row["body"])) for row in rows]
+        facts = [Fact.decode(bytes(body)) for row in rows for body in row["bodies"]]
+        return [fact for fact in facts if fact.sequence > after][:limit]
 
     async def heads(self, orgs: Sequence[str]) -> dict[str, int]:
         try:
@@ -188,12 +225,19 @@ class Journal:
             .limit(limit)
             .to_list(None)
         )
-        return sorted((Fact.decode(bytes(r["body"])) for r in rows), key=lambda f: (f.org, f.sequence))
+        self._open_rows.update(row["_id"] for row in rows)
+        facts = [Fact.decode(bytes(body)) for row in rows for body in row["bodies"]]
+        return sorted(facts, key=lambda fact: (fact.org, fact.sequence))
 
     async def mark_sent(self, facts: Sequence[Fact]) -> None:
+        """A row is sent when the last of its facts is: whoever got that one sees a gap and fills it."""
+        last = [row for fact in facts if (row := _row(fact.org, fact.sequence)) in self._open_rows]
+        if not last:
+            return
         await self.database.collection("journal").update_many(
-            {"_id": {"$in": [_row(fact.org, fact.sequence) for fact in facts]}}, {"$unset": {"unsent": ""}}
+            {"_id": {"$in": last}}, {"$unset": {"unsent": ""}}
         )
+        self._open_rows.difference_update(last)
 
     async def _write(self) -> None:
         while True:
@@ -221,13 +265,34 @@ class Journal:
             if done.done():
                 continue
             keys = commit.keys()
-            if taken & keys:
+            if self._is_outdated(commit):
+                _fail(done, StateChanged("a newer revision was written here"))
+            elif taken & keys:
                 held.append((commit, done))
             else:
                 taken |= keys
                 batch.append((commit, done))
         self._held = held
         return batch
+
+    def _is_outdated(self, commit: Commit) -> bool:
+        return any(
+            change.expected
+            < self._revisions.get((change.documents.name, f"{change.org or commit.org}/{change.id}"), 0)
+            for change in commit.changes
+        )
+
+    def _remember(self, commits: list[Commit]) -> None:
+        for commit in commits:
+            for org in commit.reached:
+                self._heads[org] = max(self._heads.get(org, 0), commit.reached[org])
+            for change in commit.changes:
+                key = (change.documents.name, f"{change.org or commit.org}/{change.id}")
+                # What was deleted may be made anew, from nothing.
+                self._revisions[key] = change.expected + 1 if change.state is not None else 0
+                self._revisions.move_to_end(key)
+        while len(self._revisions) > MAX_REVISIONS:
+            self._revisions.popitem(last=False)
 
     async def _save(self, batch: list[tuple[Commit, asyncio.Future[None]]]) -> None:
         if not batch:
@@ -247,15 +312,23 @@ class Journal:
                 done.set_result(None)
 
     async def _transact(self, commits: list[Commit]) -> None:
+        assert self._session, "not started"
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(random.uniform(0.2, 1.0) * 0.01 * 2**attempt)
             try:
-                async with await self.database.client.start_session() as session:
-                    async with session.start_transaction(write_concern=DURABLE):
-                        await self._apply(commits, session)
+                async with self._session.start_transaction(write_concern=DURABLE):
+                    await self._apply(commits, self._session)
+                self._remember(commits)
                 return
+            except _HeadMoved:
+                self._heads.clear()
+                continue
+            except StateChanged:
+                self._heads.clear()
+                raise
             except (DuplicateKeyError, BulkWriteError) as error:
+                self._heads.clear()
                 if not _is_duplicate(error):
                     if _is_transient(error):
                         continue
@@ -266,6 +339,7 @@ class Journal:
                         raise AlreadyAnswered(recorded) from None
                 raise StateChanged from error
             except PyMongoError as error:
+                self._heads.clear()
                 # A lost connection may hide a commit that happened: the recorded reply tells at the next try.
                 if not _is_transient(error):
                     raise DatabaseUnavailable(type(error).__name__) from error
@@ -274,24 +348,18 @@ class Journal:
 
     async def _apply(self, commits: list[Commit], session: Any) -> None:
         replies = [commit for commit in commits if commit.request]
-        heads = self.database.collection("heads")
-        rows: list[dict[str, Any]] = []
         for commit in commits:
             commit.reached, commit.facts = {}, []
-        for org, events in _by_org(commits).items():
-            head = await heads.find_one_and_update(
-                {"_id": org},
-                {"$inc": {"sequence": len(events)}},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-                session=session,
-            )
-            first = int(head["sequence"]) - len(events) + 1
-            for sequence, (commit, event) in enumerate(events, first):
+        by_org = _by_org(commits)
+        rows = []
+        for org, first in (await self._allocate(by_org, session)).items():
+            facts = []
+            for sequence, (commit, event) in enumerate(by_org[org], first):
                 fact = self._fact(commit, event, org, sequence)
                 commit.facts.append(fact)
                 commit.reached[org] = sequence
-                rows.append(_journal_row(fact))
+                facts.append(fact)
+            rows += [_journal_row(facts[at : at + MAX_ROW]) for at in range(0, len(facts), MAX_ROW)]
         if replies:
             # First, so that a repeated request is recognised before it looks like a conflict of state.
             await self.database.collection("replies").insert_many(
@@ -316,6 +384,28 @@ class Journal:
                 raise StateChanged(name)
         if rows:
             await self.database.collection("journal").insert_many(rows, session=session)
+            self._open_rows.update(row["_id"] for row in rows)
+
+    async def _allocate(self, by_org: dict[str, list[tuple[Commit, Event]]], session: Any) -> dict[str, int]:
+        """The first sequence for each organization. Guarded by what the head was: another replica that was
+        quicker makes this transaction start over, and so no number is skipped or used twice."""
+        if not by_org:
+            return {}
+        collection = self.database.collection("heads")
+        unknown = [org for org in by_org if org not in self._heads]
+        if unknown:
+            found = await collection.find({"_id": {"$in": unknown}}, session=session).to_list(None)
+            self._heads |= {org: 0 for org in unknown} | {row["_id"]: int(row["sequence"]) for row in found}
+        known = {org: self._heads[org] for org in by_org}
+        writes: list[Any] = []
+        for org, events in by_org.items():
+            moved = {"_id": org, "sequence": known[org] + len(events)}
+            where = {"_id": org, "sequence": known[org]}
+            writes.append(ReplaceOne(where, moved) if known[org] else InsertOne(moved))
+        result = await collection.bulk_write(writes, ordered=False, session=session)
+        if result.matched_count + result.inserted_count != len(by_org):
+            raise _HeadMoved
+        return {org: head + 1 for org, head in known.items()}
 
     def _fact(self, commit: Commit, event: Event, org: str, sequence: int) -> Fact:
         owner, message = event.message.split(".")
@@ -347,17 +437,15 @@ def _row(org: str, sequence: int) -> str:
     return f"{org}:{sequence:020d}"
 
 
-def _journal_row(fact: Fact) -> dict[str, Any]:
-    body = fact.encode()
-    if len(body) > MAX_EVENT_BYTES:
-        raise ValueError(f"{fact.type} is larger than an event may be")
+def _journal_row(facts: list[Fact]) -> dict[str, Any]:
+    """Facts of one organization that were committed together, under the sequence of the last."""
+    bodies = [fact.encode() for fact in facts]
+    last = facts[-1]
     return {
-        "_id": _row(fact.org, fact.sequence),
-        "org": fact.org,
-        "sequence": fact.sequence,
-        "type": fact.type,
-        "body": Binary(body),
-        "unsent": fact.time,
+        "_id": _row(last.org, last.sequence),
+        "org": last.org,
+        "bodies": [Binary(body) for body in bodies],
+        "unsent": last.time,
     }
 
 
