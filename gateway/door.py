@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from gateway.hot import HotRead
 from gateway.portal import Portal
 from gateway.queries import OrganizationNotFound, permitted
-from gateway.tokens import Claims, SessionOver, TokenMissing
+from gateway.tokens import Claims, SessionOver, TokenMissing, caller_of
 from libs.contracts.base import Caller, Command, Query, Resource
 from libs.contracts.envelope import Position
 from libs.errors import Forbidden, Invalid, NotFound, PermissionMissing, PreconditionFailed, Refused
@@ -26,6 +27,8 @@ from libs.permissions import PLATFORM, allows
 
 MAX_KEY_CHARS = 200
 JSON = "application/json"
+_NOT_FOUND = OrganizationNotFound.code
+_REVISION = re.compile(r'"r([0-9]{1,15})"')
 
 
 class IdempotencyKeyInvalid(Invalid):
@@ -57,16 +60,8 @@ class Door:
 
     def caller(self, org: str) -> Caller:
         """The caller with the grants that concern one organization."""
-        client = self.request.client
-        claims = self.claims
-        return Caller(
-            subject=claims.subject if claims else "anonymous",
-            name=claims.email if claims else "",
-            session=claims.session if claims else None,
-            address=client.host if client else None,
-            agent=(self.request.headers.get("user-agent") or "")[:200] or None,
-            grants=self.portal.directory.grants(claims.subject, org) if claims else (),
-        )
+        grants = self.portal.directory.grants(self.claims.subject, org) if self.claims else ()
+        return caller_of(self.claims, self.request, grants)
 
     async def command(
         self,
@@ -130,15 +125,25 @@ class Door:
         header = self.request.headers.get("if-match")
         if header is None or header == "*":
             return None
-        digits = header.strip().removeprefix('"r').removesuffix('"')
-        if not digits.isdigit():
+        revision = _REVISION.fullmatch(header.strip())
+        if revision is None:
             raise MalformedIfMatch(header[:80])
-        return int(digits)
+        return int(revision[1])
 
     def operator(self, permission: str) -> None:
         grants = self.portal.directory.grants(self.user, PLATFORM)
         if not allows(grants, permission, PLATFORM):
+            self._note(self._route(), PLATFORM, PLATFORM, PermissionMissing.code)
             raise PermissionMissing(permission)
+
+    def admit(self) -> None:
+        """Refuses whoever is no member, before anything else of the request is looked at: to them no answer
+        may differ from that for an organization that does not exist."""
+        if self.caller(self.org).grants:
+            return
+        app = self.request.path_params.get("app")
+        self._note(self._route(), self.org, f"{self.org}/{app[:40]}" if app else self.org, _NOT_FOUND)
+        raise OrganizationNotFound(self.request.path_params["org"])
 
     def permit(self, command: Command[Any]) -> None:
         """For a route that does work before it sends its command."""
@@ -150,18 +155,23 @@ class Door:
         if org == PLATFORM:
             return
         if not caller.grants:
-            self._note(command.message, org, command.resource(), OrganizationNotFound.code)
+            self._note(command.message, org, command.resource(), _NOT_FOUND)
             raise OrganizationNotFound(self.portal.directory.slug(org) or "")
         if command.permission and not allows(caller.grants, command.permission, command.resource()):
             self._note(command.message, org, command.resource(), PermissionMissing.code)
             raise PermissionMissing(f"{command.permission} on {command.resource()}")
+
+    def _route(self) -> str:
+        """The attempt as audit names it where no command or query was made of it."""
+        route = getattr(self.request.scope.get("route"), "path", self.request.url.path[:200])
+        return f"{self.request.method} {route}"
 
     def _note(self, action: str, org: str, target: str, code: str) -> None:
         if self.claims:
             self.portal.refusals.record(self.caller(org), org, action, target, code)
 
     def _request_id(self, command: Command[Any], key: str | None) -> str:
-        """A client's key counts for that client alone, and for one kind of command in one organization."""
+        """A client's key counts for that client alone, and in one organization."""
         if key is None:
             return uuid.uuid4().hex
         if not key or len(key) > MAX_KEY_CHARS or not (key.isascii() and key.isprintable()):
@@ -236,7 +246,9 @@ async def _in_org(request: Request, org: str) -> Door:
     org_id = portal.directory.org_id(org)
     if org_id is None:
         raise OrganizationNotFound(org)
-    return Door(request, portal, claims, org_id)
+    door = Door(request, portal, claims, org_id)
+    door.admit()
+    return door
 
 
 async def _in_public_org(request: Request, org: str) -> Door:

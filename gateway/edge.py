@@ -56,7 +56,9 @@ class Edge:
 
             async def traced(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    message["headers"] = [*message["headers"], *_common()]
+                    # CORS said some of them already; browsers refuse an answer that says them twice.
+                    own = [header for header in message["headers"] if header[0].lower() not in _COMMON]
+                    message["headers"] = [*own, *_common()]
                     current.set_attribute("http.response.status_code", message["status"])
                     route = getattr(scope.get("route"), "path", None)
                     if route:
@@ -136,6 +138,16 @@ class Edge:
             }
         )
         await send({"type": "http.response.body", "body": b"" if unchanged else body})
+
+
+_COMMON = frozenset(
+    {
+        b"mes-trace",
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
+        b"x-content-type-options",
+    }
+)
 
 
 def _common() -> list[tuple[bytes, bytes]]:

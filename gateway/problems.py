@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from libs.errors import BadRequest, Invalid, NotFound, Problem, Refusal
+from libs.errors import BadRequest, InternalError, Invalid, NotFound, Problem, Refusal
 from libs.telemetry import current_trace_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -77,8 +77,17 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> Response:
         """What Starlette itself refuses."""
-        kinds = {404: RouteNotFound, 405: MethodNotAllowed, 400: BadMultipart}
+        if isinstance(error.__cause__, Refusal):
+            # A body that was too large while it was read, which FastAPI takes for one that cannot be parsed.
+            return problem_response(error.__cause__)
+        form = request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form"))
+        kinds = {404: RouteNotFound, 405: MethodNotAllowed, 400: BadMultipart if form else NotJson}
         kind = kinds.get(error.status_code, BadRequest)
         response = problem_response(kind(str(error.detail)))
         response.headers.update(error.headers or {})
         return response
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        """A fault of ours, which the edge logs: Starlette raises it again after this answer."""
+        return problem_response(InternalError(type(error).__name__))

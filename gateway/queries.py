@@ -50,6 +50,9 @@ def named_query(asked: Asked, claims: Claims | None, directory: Directory) -> Qu
         org = directory.org_id(str(args.get("org", "")))
         if org is None:
             raise OrganizationNotFound(str(args.get("org", "")))
+        if contract.permission is not None and not (claims and directory.grants(claims.subject, org)):
+            # Before the other arguments are looked at: to an outsider every answer is the same.
+            raise OrganizationNotFound(str(args.get("org", "")))
         args["org"] = org
     try:
         query = contract.model_validate_json(orjson.dumps(args))

@@ -13,11 +13,13 @@ import orjson
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
+from starlette.requests import HTTPConnection
 
 from libs.bus.rpc import Asker
-from libs.contracts.base import service_caller
+from libs.contracts.base import Caller, service_caller
 from libs.contracts.identity import GetKeys
 from libs.errors import Unauthenticated
+from libs.permissions import Grant
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,18 @@ class Claims:
     session: str
     email: str
     expires_at: float
+
+
+def caller_of(claims: Claims | None, connection: HTTPConnection, grants: tuple[Grant, ...] = ()) -> Caller:
+    """Who asks, from where, and what they hold."""
+    return Caller(
+        subject=claims.subject if claims else "anonymous",
+        name=claims.email if claims else "",
+        session=claims.session if claims else None,
+        address=connection.client.host if connection.client else None,
+        agent=(connection.headers.get("user-agent") or "")[:200] or None,
+        grants=grants,
+    )
 
 
 class Verifier:

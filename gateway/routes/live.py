@@ -65,7 +65,7 @@ async def live(websocket: WebSocket) -> None:
 async def _connect(websocket: WebSocket, portal: Portal) -> tuple[Connection, bool | None]:
     """The first frame. The second value is None for a first connection, else whether it resumed."""
     async with asyncio.timeout(CONNECT_WITHIN_S):
-        frame = _parse(await websocket.receive_text())
+        frame = _parse(await _text(websocket))
     if frame.get("type") != "connect":
         raise MalformedFrame("the first frame is connect")
     claims = await live_claims(str(frame.get("token", "")), portal)
@@ -77,15 +77,13 @@ async def _connect(websocket: WebSocket, portal: Portal) -> tuple[Connection, bo
 async def _read(websocket: WebSocket, portal: Portal, connection: Connection) -> None:
     malformed = 0
     while True:
-        try:
-            text = await websocket.receive_text()
-        except (WebSocketDisconnect, RuntimeError, KeyError):
-            return
         name = ""
         try:
-            frame = _parse(text)
+            frame = _parse(await _text(websocket))
             name = str(frame.get("id", ""))[:200]
             await _handle(frame, name, portal, connection)
+        except (WebSocketDisconnect, RuntimeError):
+            return
         except MalformedFrame as refusal:
             malformed += 1
             await _refuse(websocket, refusal)
@@ -144,6 +142,16 @@ async def _ping(websocket: WebSocket, connection: Connection) -> None:
             return
         await asyncio.sleep(min(PING_EVERY_S, left + 0.05))
         await websocket.send_text('{"type":"ping"}')
+
+
+async def _text(websocket: WebSocket) -> str:
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1006))
+    text: str | None = message.get("text")
+    if text is None:
+        raise MalformedFrame("frames are text")
+    return text
 
 
 def _parse(text: str) -> dict[str, Any]:

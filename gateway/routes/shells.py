@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 
@@ -42,6 +43,8 @@ class FileNotFound(NotFound):
 
 
 class RangeNotSatisfiable(Refusal):
+    """The file ends before that range begins."""
+
     status = 416
 
 
@@ -157,7 +160,7 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     first, dash, last = spec.strip().partition("-")
     if unit.strip() != "bytes" or not dash or "," in spec or not (first or last):
         return None
-    if not (first.isdigit() or not first) or not (last.isdigit() or not last):
+    if not all(re.fullmatch("[0-9]{0,18}", end) for end in (first, last)):
         return None
     start = int(first) if first else max(0, size - int(last))
     end = min(int(last), size - 1) if first and last else size - 1
