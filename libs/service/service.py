@@ -44,7 +44,6 @@ from libs.service.commands import CommandEdge, Handler, answer_bytes, caller_fro
 from libs.service.following import FOLLOWED, Following, React
 from libs.service.queries import QueryEdge, QueryHandler
 from libs.service.settings import ServiceSettings
-from libs.service.turns import Turns
 from libs.store.database import Database, Documents
 from libs.store.journal import Journal
 from libs.telemetry import SpanKind, set_up, shut_down, span
@@ -80,7 +79,6 @@ class Service:
         self._link = Link(settings.amqp_url, f"{self.process} parks", self._open_side_channel)
         self._edges: dict[str, Edge] = {}
         self._in_flight = 0
-        self._turns = Turns()
         self._stopping = asyncio.Event()
         self._broker = RabbitBroker(
             settings.amqp_url,
@@ -92,7 +90,7 @@ class Service:
 
     def commands(self, *handlers: Handler) -> None:
         for handler in handlers:
-            edge = CommandEdge(self.name, self.database, self.journal, handler, self._turns)
+            edge = CommandEdge(self.name, self.database, self.journal, handler)
             self._edges[edge.contract.message] = self._command(edge)
 
     def queries(self, *handlers: QueryHandler) -> None:
