@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from libs.contracts.envelope import Fact, Position, Stream
 from libs.errors import NotCaughtUp
@@ -36,9 +37,10 @@ class _Waiting:
 
 class Feed:
     """`apply(stream, facts)` gets contiguous facts; `position(stream)` is the last one applied, durably;
-    `fill(stream, after, limit)` asks the owner."""
+    `fill(stream, after, limit)` asks the owner. `linger` is how long a run waits for more to come."""
 
-    def __init__(self, apply: Apply, position: Find, fill: Fill) -> None:
+    def __init__(self, apply: Apply, position: Find, fill: Fill, linger: timedelta = timedelta(0)) -> None:
+        self._linger = linger.total_seconds()
         self._apply = apply
         self._position = position
         self._fill = fill
@@ -114,6 +116,10 @@ class Feed:
                     run = await self._close_gap(stream, state)
                 if not run:
                     continue
+                if self._linger and len(run) < BATCH:
+                    # What arrives in this moment is applied together, at little more than the cost of one.
+                    await asyncio.sleep(self._linger)
+                    run = max(run, _contiguous(state), key=len)
                 await self._apply(stream, run)
                 state.position = run[-1].sequence
                 self._settle(state)

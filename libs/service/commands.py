@@ -29,6 +29,7 @@ from libs.errors import (
 )
 from libs.permissions import allows
 from libs.service.request import Request
+from libs.service.turns import Turns
 from libs.store.database import Database
 from libs.store.journal import AlreadyAnswered, Author, Commit, Journal, RecordedReply, StateChanged
 from libs.telemetry import current_trace_id
@@ -50,7 +51,10 @@ def contract_of(handler: Callable[..., Any]) -> type[Any]:
 class CommandEdge:
     """Turns a message into a call of its handler, and what comes of it into an answer."""
 
-    def __init__(self, service: str, database: Database, journal: Journal, handler: Handler) -> None:
+    def __init__(
+        self, service: str, database: Database, journal: Journal, handler: Handler, turns: Turns | None = None
+    ) -> None:
+        self._turns = turns or Turns()
         self.contract: type[Command[Any]] = contract_of(handler)
         self._handler = handler
         self._service = service
@@ -88,23 +92,30 @@ class CommandEdge:
         if command.permission and not allows(caller.grants, command.permission, command.resource()):
             raise PermissionMissing(f"{command.permission} on {command.resource()}")
         for attempt in range(TRIES):
-            if attempt:
+            if attempt > 2:
+                # Within a process turns are taken; what is left is contention with another replica.
                 await asyncio.sleep(random.uniform(0.2, 1.0) * 0.005 * 2**attempt)
-            request = Request(
-                id=request_id,
-                caller=caller,
-                org=command.tenant(),
-                fingerprint=fingerprint,
-                now=datetime.now(UTC),
-                scope=self._database.tenant(command.tenant()),
-                journal=self._journal,
-            )
             try:
-                value = await self._handler(command, request)
-                return answer_bytes(encode(value), request.reached)
+                async with self._turns.behind(command.resource(), contended=attempt > 0):
+                    return await self._handle(command, caller, request_id, fingerprint)
             except StateChanged:
                 continue
         raise WriteContention(f"gave up after {TRIES} tries")
+
+    async def _handle(
+        self, command: Command[Any], caller: Caller, request_id: str, fingerprint: str
+    ) -> bytes:
+        request = Request(
+            id=request_id,
+            caller=caller,
+            org=command.tenant(),
+            fingerprint=fingerprint,
+            now=datetime.now(UTC),
+            scope=self._database.tenant(command.tenant()),
+            journal=self._journal,
+        )
+        value = await self._handler(command, request)
+        return answer_bytes(encode(value), request.reached)
 
     def _repeated(self, recorded: RecordedReply, fingerprint: str) -> bytes:
         if recorded.fingerprint != fingerprint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from aio_pika import DeliveryMode, Message
@@ -38,13 +39,21 @@ React = Callable[[Stream, list[Fact]], Awaitable[tuple[Sequence[Change], Sequenc
 
 class Following:
     def __init__(
-        self, service: str, bindings: tuple[str, ...], react: React, journal: Journal, asker: Asker
+        self,
+        service: str,
+        bindings: tuple[str, ...],
+        react: React,
+        journal: Journal,
+        asker: Asker,
+        linger: timedelta = timedelta(0),
     ) -> None:
         self.bindings = bindings
         self._service = service
         self._react = react
         self._journal = journal
-        self.feed = Feed(self._apply, self._position, asker.events_after)
+        self.feed = Feed(self._apply, self._position, asker.events_after, linger)
+        # How far each stream is, as this replica left it.
+        self._known: dict[Stream, Followed] = {}
         # Set by the service when its channel for publishing copies is open.
         self.channel: AbstractChannel | None = None
         # False where all services share one broker user, so that its name proves nothing.
@@ -71,13 +80,15 @@ class Following:
                 await self._apply_once(stream, facts)
                 return
             except StateChanged:
+                self._known.pop(stream, None)
                 # A command changed the same document meanwhile: react to what is there now.
                 continue
         raise WriteContention(str(stream))
 
     async def _apply_once(self, stream: Stream, facts: list[Fact]) -> None:
-        scope = self._journal.database.tenant(stream.org)
-        known = await scope.get(FOLLOWED, str(stream))
+        known = self._known.get(stream)
+        if known is None or known.sequence != facts[0].sequence - 1:
+            known = await self._journal.database.tenant(stream.org).get(FOLLOWED, str(stream))
         changes, events = await self._react(stream, facts)
         followed = Followed(
             stream=str(stream), sequence=facts[-1].sequence, revision=(known.revision if known else 0) + 1
@@ -93,6 +104,7 @@ class Following:
                 author=Author(f"service:{self._service}", self._service, causation=last.id),
             )
         )
+        self._known[stream] = followed
 
     async def _position(self, stream: Stream) -> int:
         known = await self._journal.database.tenant(stream.org).get(FOLLOWED, str(stream))

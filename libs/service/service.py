@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -44,6 +45,7 @@ from libs.service.commands import CommandEdge, Handler, answer_bytes, caller_fro
 from libs.service.following import FOLLOWED, Following, React
 from libs.service.queries import QueryEdge, QueryHandler
 from libs.service.settings import ServiceSettings
+from libs.service.turns import Turns
 from libs.store.database import Database, Documents
 from libs.store.journal import Journal
 from libs.telemetry import SpanKind, set_up, shut_down, span
@@ -79,6 +81,7 @@ class Service:
         self._link = Link(settings.amqp_url, f"{self.process} parks", self._open_side_channel)
         self._edges: dict[str, Edge] = {}
         self._in_flight = 0
+        self._turns = Turns()
         self._stopping = asyncio.Event()
         self._broker = RabbitBroker(
             settings.amqp_url,
@@ -90,7 +93,7 @@ class Service:
 
     def commands(self, *handlers: Handler) -> None:
         for handler in handlers:
-            edge = CommandEdge(self.name, self.database, self.journal, handler)
+            edge = CommandEdge(self.name, self.database, self.journal, handler, self._turns)
             self._edges[edge.contract.message] = self._command(edge)
 
     def queries(self, *handlers: QueryHandler) -> None:
@@ -102,8 +105,9 @@ class Service:
 
         self._edges[f"{self.name}.{READ}"] = read
 
-    def follows(self, react: React, *bindings: str) -> None:
-        self._following = Following(self.name, bindings, react, self.journal, self.asker)
+    def follows(self, react: React, *bindings: str, linger: timedelta = timedelta(0)) -> None:
+        """`linger` trades a moment of delay for fewer commits."""
+        self._following = Following(self.name, bindings, react, self.journal, self.asker, linger)
         self._following.senders_are_services = self.settings.broker_user == self.name
 
     def run(self, prepare: Callable[[], Awaitable[None]] | None = None) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from libs.contracts.identity import Directory, DirectoryEntry, ListDirectory, Role
 from libs.permissions import PLATFORM
+from libs.service.queries import reads_across
 from libs.store.database import Scope
 from services.identity.members import store as members
 from services.identity.organizations import store as organizations
@@ -25,6 +26,7 @@ class DirectoryPages:
     def __init__(self, access_token_lifetime: timedelta) -> None:
         self._tokens_run = access_token_lifetime + SKEW
 
+    @reads_across
     async def list_directory(self, query: ListDirectory, scope: Scope) -> Directory:
         found = await organizations.after(scope, query.cursor or "", PAGE + 1)
         page = found[:PAGE]
