@@ -43,7 +43,7 @@ class Portal:
         self.objects = Objects.at(settings.objects_url)
         self.hot = HotReads(self.engine, self.directory)
         self.refusals = Refusals(self.asker)
-        self.sockets = Sockets(self.engine, self.directory, self.refusals)
+        self.sockets = Sockets(self.engine, self.directory)
         self.directory.on_change = self.sockets.rights_changed
         self.stopping = asyncio.Event()
         self._instance = uuid.uuid4().hex[:12]

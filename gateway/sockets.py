@@ -12,10 +12,9 @@ import orjson
 from starlette.websockets import WebSocket
 
 from gateway.directory import Directory
-from gateway.queries import Asked, OrganizationNotFound, named_query
-from gateway.refusals import Refusals
-from gateway.tokens import Claims, caller_of
-from libs.errors import Forbidden, Problem, Refusal
+from gateway.queries import Asked, named_query
+from gateway.tokens import Claims
+from libs.errors import Problem, Refusal
 from libs.live.engine import Engine
 from libs.live.subscriber import Subscriber
 from libs.live.versions import from_text
@@ -44,10 +43,9 @@ class Connection:
 
 
 class Sockets:
-    def __init__(self, engine: Engine, directory: Directory, refusals: Refusals) -> None:
+    def __init__(self, engine: Engine, directory: Directory) -> None:
         self._engine = engine
         self._directory = directory
-        self._refusals = refusals
         self._by_session: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -80,21 +78,9 @@ class Sockets:
         asked = Asked(query, args)
         if name not in connection.asked and len(connection.asked) >= MAX_SUBSCRIPTIONS:
             raise TooManySubscriptions(f"{MAX_SUBSCRIPTIONS} on one connection")
-        try:
-            bound = named_query(asked, connection.claims, self._directory)
-        except (Forbidden, OrganizationNotFound) as refusal:
-            self._note(connection, asked, refusal)
-            raise
+        bound = named_query(asked, connection.claims, self._directory)
         connection.asked[name] = asked
         self._engine.subscribe(connection.subscriber, name, bound)
-
-    def _note(self, connection: Connection, asked: Asked, refusal: Refusal) -> None:
-        """Tells audit of an attempt on an organization that is there."""
-        org = self._directory.org_id(str(asked.args.get("org", "")))
-        if org is not None and connection.websocket is not None:
-            grants = self._directory.grants(connection.claims.subject, org)
-            caller = caller_of(connection.claims, connection.websocket, grants)
-            self._refusals.record(caller, org, asked.query, org, refusal.code)
 
     def unsubscribe(self, connection: Connection, name: str) -> None:
         connection.asked.pop(name, None)

@@ -12,8 +12,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.door import live_claims
 from gateway.portal import Portal
+from gateway.queries import OrganizationNotFound
 from gateway.sockets import HOPELESS, SIGNED_OUT, Connection, problem_frame
-from libs.errors import BadRequest, Refusal
+from gateway.tokens import caller_of
+from libs.errors import BadRequest, Forbidden, Refusal
 
 router = APIRouter()
 
@@ -81,7 +83,7 @@ async def _read(websocket: WebSocket, portal: Portal, connection: Connection) ->
         try:
             frame = _parse(await _text(websocket))
             name = str(frame.get("id", ""))[:200]
-            await _handle(frame, name, portal, connection)
+            await _handle(frame, name, portal, connection, websocket)
         except (WebSocketDisconnect, RuntimeError):
             return
         except MalformedFrame as refusal:
@@ -101,13 +103,20 @@ async def _read(websocket: WebSocket, portal: Portal, connection: Connection) ->
                     return
 
 
-async def _handle(frame: dict[str, Any], name: str, portal: Portal, connection: Connection) -> None:
+async def _handle(
+    frame: dict[str, Any], name: str, portal: Portal, connection: Connection, websocket: WebSocket
+) -> None:
     match frame.get("type"):
         case "subscribe":
             args = frame.get("args", {})
             if not name or not isinstance(args, dict):
                 raise MalformedFrame("subscribe needs id, query and args")
-            portal.sockets.subscribe(connection, name, str(frame.get("query", "")), args)
+            query = str(frame.get("query", ""))
+            try:
+                portal.sockets.subscribe(connection, name, query, args)
+            except (Forbidden, OrganizationNotFound) as refusal:
+                _note(query, args, refusal, portal, connection, websocket)
+                raise
         case "unsubscribe":
             portal.sockets.unsubscribe(connection, name)
         case "token":
@@ -116,6 +125,22 @@ async def _handle(frame: dict[str, Any], name: str, portal: Portal, connection: 
             pass
         case other:
             raise MalformedFrame(f"unknown type {str(other)[:40]!r}")
+
+
+def _note(
+    query: str,
+    args: dict[str, Any],
+    refusal: Refusal,
+    portal: Portal,
+    connection: Connection,
+    websocket: WebSocket,
+) -> None:
+    """Tells audit of a refused attempt on an organization that is there."""
+    org = portal.directory.org_id(str(args.get("org", "")))
+    if org is not None:
+        grants = portal.directory.grants(connection.claims.subject, org)
+        caller = caller_of(connection.claims, websocket, grants)
+        portal.refusals.record(caller, org, query, org, refusal.code)
 
 
 async def _write(websocket: WebSocket, connection: Connection) -> None:
