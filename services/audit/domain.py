@@ -15,7 +15,7 @@ from typing import Any
 from libs.contracts.audit import EntriesRecorded, Entry, ListEntries, RecordRefusal
 from libs.contracts.base import Caller, Event, Moment, Resource
 from libs.contracts.envelope import Fact
-from libs.errors import BadRequest
+from libs.errors import CursorUnknown
 
 REFUSED = ".attempt_refused"
 REMOVED = "[removed]"
@@ -37,10 +37,6 @@ _SECRETS = frozenset(
     }
 )
 _CURSOR = "before "
-
-
-class CursorUnknown(BadRequest):
-    """The cursor is none that this log gave out."""
 
 
 class Ledger(Resource):

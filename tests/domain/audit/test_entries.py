@@ -8,8 +8,9 @@ import pytest
 from libs.contracts.audit import EntriesRecorded, ListEntries, RecordRefusal
 from libs.contracts.base import Caller
 from libs.contracts.envelope import Fact
+from libs.errors import CursorUnknown
 from services.audit import domain
-from services.audit.domain import CursorUnknown, Ledger, Recorded
+from services.audit.domain import Ledger, Recorded
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
