@@ -1,0 +1,36 @@
+"""`mes login` and `mes logout`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import typer
+
+from clients.cli.api import Api, portal_url
+from clients.cli.options import Email, Json, PasswordEnv, Url, password_of, signed_in
+from clients.cli.screen import emit, say
+from clients.cli.session import Sessions
+
+
+def login(
+    email: Email = None, password_env: PasswordEnv = None, url: Url = None, as_json: Json = False
+) -> None:
+    """Sign in; later commands use it."""
+    api = Api(portal_url(url), Sessions())
+    email = email or str(typer.prompt("Email", err=True))
+    session = api.sign_in(email, password_of(password_env))
+    if as_json:
+        expires = datetime.fromtimestamp(session.expires_at, UTC).isoformat()
+        emit({"url": api.url, "email": email, "token_expires_at": expires})
+    else:
+        say(f"[green]✓[/] Signed in to {api.url} as {email}")
+
+
+def logout(url: Url = None, as_json: Json = False) -> None:
+    """End the session, here and at the portal."""
+    api = signed_in(url)
+    api.sign_out()
+    if as_json:
+        emit({"url": api.url, "signed_in": False})
+    else:
+        say(f"[green]✓[/] Signed out of {api.url}")
