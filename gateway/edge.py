@@ -7,11 +7,11 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.hot import Key
+from gateway.hot import HotRead, Key
 from gateway.portal import Portal
 from gateway.problems import problem_response
 from libs.errors import InternalError, TooLarge, Unavailable
-from libs.telemetry import SpanKind, current_trace_id, span
+from libs.telemetry import SpanKind, current_trace_id, leaf, span, trace_id_of
 
 logger = logging.getLogger(__name__)
 # Requests under way in one process; more are told to come back.
@@ -40,19 +40,17 @@ class Edge:
         method: str = scope["method"]
         parent = headers.get(b"traceparent", b"").decode("ascii", "replace") or None
         hot_key = self._hot_key(scope, method, headers)
+        if hot_key:
+            if hit := self._portal.hot.get(hot_key):
+                await self._send_hot(scope, hit, headers, parent, send)
+                return
+            scope["mes.hot_key"] = hot_key
         with span(
-            f"{method} {scope['path']}" if hot_key is None else "GET",
+            f"{method} {scope['path']}",
             SpanKind.SERVER,
             {"http.request.method": method, "url.path": scope["path"]},
             parent,
         ) as current:
-            if hot_key and (hit := self._portal.hot.get(hot_key)):
-                current.update_name(f"GET {hit.route}")
-                current.set_attribute("mes.cache", "hot")
-                await self._send_hot(hit.headers, hit.etag, hit.answer.body, headers, send)
-                return
-            if hot_key:
-                scope["mes.hot_key"] = hot_key
 
             async def traced(message: Message) -> None:
                 if message["type"] == "http.response.start":
@@ -121,39 +119,32 @@ class Edge:
         return scope["path"], scope["query_string"], headers.get(b"authorization", b"")
 
     async def _send_hot(
-        self,
-        own: list[tuple[bytes, bytes]],
-        etag: bytes,
-        body: bytes,
-        headers: dict[bytes, bytes],
-        send: Send,
+        self, scope: Scope, hit: HotRead, headers: dict[bytes, bytes], parent: str | None, send: Send
     ) -> None:
-        unchanged = headers.get(b"if-none-match") == etag
-        kept = [header for header in own if not unchanged or header[0] != b"content-length"]
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 304 if unchanged else 200,
-                "headers": [*kept, *_common()],
-            }
+        attributes = {"http.request.method": "GET", "url.path": scope["path"], "mes.cache": "hot"}
+        current = leaf(f"GET {hit.route}", SpanKind.SERVER, attributes, parent)
+        unchanged = headers.get(b"if-none-match") == hit.etag
+        kept = (
+            [header for header in hit.headers if header[0] != b"content-length"] if unchanged else hit.headers
         )
-        await send({"type": "http.response.body", "body": b"" if unchanged else body})
+        start = {
+            "type": "http.response.start",
+            "status": 304 if unchanged else 200,
+            "headers": [*kept, (b"mes-trace", trace_id_of(current).encode()), *_FOR_EVERYONE],
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": b"" if unchanged else hit.answer.body})
+        current.end()
 
 
-_COMMON = frozenset(
-    {
-        b"mes-trace",
-        b"access-control-allow-origin",
-        b"access-control-expose-headers",
-        b"x-content-type-options",
-    }
-)
+_FOR_EVERYONE = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"etag, mes-trace, mes-version, retry-after"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+_COMMON = {b"mes-trace"} | {name for name, _ in _FOR_EVERYONE}
 
 
 def _common() -> list[tuple[bytes, bytes]]:
-    return [
-        (b"mes-trace", (current_trace_id() or "").encode()),
-        (b"access-control-allow-origin", b"*"),
-        (b"access-control-expose-headers", b"etag, mes-trace, mes-version, retry-after"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
+    return [(b"mes-trace", (current_trace_id() or "").encode()), *_FOR_EVERYONE]
