@@ -103,9 +103,7 @@ class Door:
         answer = await self.answer(query, after)
         etag = _etag(answer)
         headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "authorization"}
-        version = self.portal.engine.position(answer.stream)
-        at = max(answer.read_at, version if version is not None else -1)
-        headers["mes-version"] = to_text([Position(*answer.stream, at)])
+        headers["mes-version"] = to_text([Position(*answer.stream, self.portal.engine.holds_at(answer))])
         self._remember(answer, etag)
         if self.request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -13,10 +14,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gateway.door import live_claims
 from gateway.portal import Portal
 from gateway.queries import OrganizationNotFound
-from gateway.sockets import HOPELESS, SIGNED_OUT, Connection, problem_frame
+from gateway.sockets import CLOSE_WITHIN_S, HOPELESS, SIGNED_OUT, Connection, say_problem
 from gateway.tokens import caller_of
 from libs.errors import BadRequest, Forbidden, Refusal
 
+logger = logging.getLogger(__name__)
 router = APIRouter()
 
 CONNECT_WITHIN_S = 10.0
@@ -40,7 +42,8 @@ async def live(websocket: WebSocket) -> None:
         connection, resumed = await _connect(websocket, portal)
     except Refusal as refusal:
         await _refuse(websocket, refusal)
-        await websocket.close(SIGNED_OUT if refusal.status == 401 else POLICY)
+        # One that only has to wait comes back; any other must not try the same again.
+        await websocket.close({401: SIGNED_OUT, 503: HOPELESS}.get(refusal.status, POLICY))
         return
     except (WebSocketDisconnect, TimeoutError):
         return
@@ -54,11 +57,18 @@ async def live(websocket: WebSocket) -> None:
             _ping(websocket, connection),
         )
         tasks = [asyncio.create_task(loop) for loop in loops]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    except (WebSocketDisconnect, RuntimeError):
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception) and not isinstance(ended, RuntimeError | WebSocketDisconnect):
+                    logger.error("a live connection failed", exc_info=ended)
+        if connection.closing == HOPELESS:
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await websocket.close(HOPELESS)
+    except (WebSocketDisconnect, RuntimeError, TimeoutError):
         return
     finally:
         portal.sockets.leave(connection, websocket)
@@ -82,6 +92,8 @@ async def _read(websocket: WebSocket, portal: Portal, connection: Connection) ->
         name = ""
         try:
             frame = _parse(await _text(websocket))
+            if not connection.serves(websocket):
+                return
             name = str(frame.get("id", ""))[:200]
             await _handle(frame, name, portal, connection, websocket)
         except (WebSocketDisconnect, RuntimeError):
@@ -94,8 +106,7 @@ async def _read(websocket: WebSocket, portal: Portal, connection: Connection) ->
                 return
         except Refusal as refusal:
             if name:
-                problem = problem_frame(connection.subscriber.version, name, refusal.problem())
-                await websocket.send_text(problem)
+                await say_problem(connection, websocket, name, refusal.problem())
             else:
                 await _refuse(websocket, refusal)
                 if refusal.status == 401:
@@ -145,17 +156,21 @@ def _note(
 
 async def _write(websocket: WebSocket, connection: Connection) -> None:
     """One frame at a time: what changes while a client takes its frame waits as one newest picture."""
+    subscriber = connection.subscriber
     while True:
-        transition = await connection.subscriber.next()
-        try:
-            async with asyncio.timeout(SEND_WITHIN_S):
-                await websocket.send_text(transition.frame().decode())
-        except TimeoutError:
-            connection.closing = HOPELESS
-            await websocket.close(HOPELESS)
-            return
-        except (RuntimeError, WebSocketDisconnect):
-            return
+        await subscriber.changed()
+        async with connection.sending:
+            if not connection.serves(websocket):
+                return
+            transition = subscriber.take()
+            try:
+                async with asyncio.timeout(SEND_WITHIN_S):
+                    await websocket.send_text(transition.frame().decode())
+            except TimeoutError:
+                connection.closing = HOPELESS
+                return
+            except (RuntimeError, WebSocketDisconnect):
+                return
 
 
 async def _ping(websocket: WebSocket, connection: Connection) -> None:

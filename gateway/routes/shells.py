@@ -83,16 +83,17 @@ async def discovery_events(org: str, env: str, request: Request, door: InPublicO
     """The whole document at once and whenever it changes."""
     query = GetDiscovery(org=door.org, environment=env)
     await door.answer(query)
-    subscriber = Subscriber()
-    door.portal.engine.subscribe(subscriber, "discovery", query)
     return StreamingResponse(
-        _discoveries(door, subscriber, org, _base(request, door.portal)),
+        _discoveries(door, query, org, _base(request, door.portal)),
         media_type="text/event-stream",
         headers=STREAM_HEADERS,
     )
 
 
-async def _discoveries(door: Door, subscriber: Subscriber, org: str, base: str) -> AsyncIterator[bytes]:
+async def _discoveries(door: Door, query: GetDiscovery, org: str, base: str) -> AsyncIterator[bytes]:
+    # Not before the stream runs: a client that has left by then would never be left by us.
+    subscriber = Subscriber()
+    door.portal.engine.subscribe(subscriber, "discovery", query)
     try:
         yield b"retry: 1000\n\n"
         while not door.portal.stopping.is_set():
@@ -110,7 +111,8 @@ async def _discoveries(door: Door, subscriber: Subscriber, org: str, base: str) 
         door.portal.engine.leave(subscriber)
 
 
-@router.api_route("/assets/{org}/{app}/{version}/{path:path}", methods=["GET", "HEAD"])
+@router.head("/assets/{org}/{app}/{version}/{path:path}", include_in_schema=False)
+@router.get("/assets/{org}/{app}/{version}/{path:path}", response_class=Response)
 async def asset(app: str, version: str, path: str, request: Request, door: InPublicOrg) -> Response:
     answer = await door.answer(GetFiles(org=door.org, app=app, version=version))
     record = _tables.of(answer).get(path)

@@ -41,12 +41,26 @@ class Answer:
     etag: str = ""
     read_at: int = -1
     touched_at: int = 0
+    # What other services' streams had come to, at least, when this was read: an answer may follow from them.
+    saw: dict[Stream, int] = field(default_factory=dict)
+    # True if an event may have been missed since it was read.
+    doubted: bool = False
+    # True once it is no longer looked after: no event reaches it any more.
+    forgotten: bool = False
     # Subscribers with the ids under which they hold this answer.
     watchers: dict[Subscriber, set[str]] = field(default_factory=dict)
 
     @property
     def stale(self) -> bool:
-        return self.touched_at > self.read_at or self.read_at < 0
+        return self.touched_at > self.read_at or self.read_at < 0 or self.doubted or self.forgotten
+
+    @property
+    def failed(self) -> bool:
+        """A fault is told to those who wait, and vouched for to nobody."""
+        return self.problem is not None and self.problem.status >= 500
+
+    def concerns(self, fact: Fact) -> bool:
+        return self.stream == fact.stream and any(topic in self.topics for topic in fact.topics)
 
     def fill(self, value: Any, problem: Problem | None, read_at: int) -> bool:
         """Takes a fresh reading; True if what readers see changed."""
@@ -54,6 +68,7 @@ class Answer:
         if read_at < self.read_at:
             return False
         self.read_at = read_at
+        self.doubted = False
         body = problem.model_dump_json(exclude={"trace_id"}).encode() if problem else orjson.dumps(value)
         if not first and body == self.body:
             return False
@@ -69,7 +84,7 @@ class Answers:
     def __init__(self) -> None:
         self._by_key: OrderedDict[tuple[str, bytes], Answer] = OrderedDict()
         self._by_topic: dict[str, set[Answer]] = {}
-        self._by_org: dict[str, set[Answer]] = {}
+        self._watched: dict[Stream, set[Answer]] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -90,8 +105,7 @@ class Answers:
             self._by_key[key] = answer
             for topic in answer.topics:
                 self._by_topic.setdefault(topic, set()).add(answer)
-            self._by_org.setdefault(answer.stream.org, set()).add(answer)
-            self._forget_some()
+            self._forget_some(keep=answer)
         else:
             self._by_key.move_to_end(key)
         return answer
@@ -106,23 +120,32 @@ class Answers:
                     watched = watched or bool(answer.watchers)
         return watched
 
-    def watched(self, org: str) -> list[Answer]:
-        return [answer for answer in self._by_org.get(org, ()) if answer.watchers]
+    def watch(self, answer: Answer, subscriber: Subscriber, name: str) -> None:
+        answer.watchers.setdefault(subscriber, set()).add(name)
+        self._watched.setdefault(answer.stream, set()).add(answer)
 
-    def streams(self) -> set[Stream]:
-        return {answer.stream for answer in self._by_key.values()}
+    def unwatch(self, answer: Answer, subscriber: Subscriber, name: str) -> None:
+        names = answer.watchers.get(subscriber, set())
+        names.discard(name)
+        if not names:
+            answer.watchers.pop(subscriber, None)
+        if not answer.watchers:
+            watched = self._watched.get(answer.stream, set())
+            watched.discard(answer)
+            if not watched:
+                self._watched.pop(answer.stream, None)
 
-    def watched_orgs(self) -> set[str]:
-        return {answer.stream.org for answer in self._by_key.values() if answer.watchers}
+    def watched(self, stream: Stream) -> list[Answer]:
+        return list(self._watched.get(stream, ()))
 
     def doubt(self, streams: Iterable[Stream]) -> None:
         """Facts of these streams may have been missed: read again whatever was read from them."""
         doubted = set(streams)
         for answer in self._by_key.values():
             if answer.stream in doubted:
-                answer.read_at = -1
+                answer.doubted = True
 
-    def _forget_some(self) -> None:
+    def _forget_some(self, keep: Answer) -> None:
         if len(self._by_key) <= MAX_ANSWERS:
             # Sizes are looked at now and then: a sum over all is cheap against a wrong bound.
             if len(self._by_key) % 256:
@@ -134,14 +157,15 @@ class Answers:
         for key, answer in list(self._by_key.items()):
             if surplus <= 0:
                 return
-            if not answer.watchers:
+            if not answer.watchers and answer is not keep:
                 self._drop(key, answer)
                 surplus -= 1
 
     def _drop(self, key: tuple[str, bytes], answer: Answer) -> None:
         del self._by_key[key]
-        groups = [(self._by_topic, topic) for topic in answer.topics] + [(self._by_org, answer.stream.org)]
-        for index, name in groups:
-            index[name].discard(answer)
-            if not index[name]:
-                del index[name]
+        # Whoever still has it in hand must not take it for fresh.
+        answer.forgotten = True
+        for topic in answer.topics:
+            self._by_topic[topic].discard(answer)
+            if not self._by_topic[topic]:
+                del self._by_topic[topic]

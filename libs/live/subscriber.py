@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
 
 from libs.live.answers import Answer
+from libs.live.versions import numbered
 
 # Past versions of a connection that a reconnecting client may resume from.
 REMEMBERED = 16
@@ -53,21 +55,28 @@ class Subscriber:
 
     def __init__(self) -> None:
         self.holds: dict[str, Answer] = {}
-        self.version = ""
-        self._sent = ""
+        # The version that the client was last told; frames lead from it to the next.
+        self.sent = ""
+        self._version = ""
+        self._frames = 0
         self._waiting: dict[str, Pushed] = {}
         self._wake = asyncio.Event()
-        # version → id → etag, for resuming.
-        self._past: OrderedDict[str, dict[str, str]] = OrderedDict()
+        # id → etag of what the client was last told, and the same for past versions, for resuming.
         self._now: dict[str, str] = {}
+        self._past: OrderedDict[str, dict[str, str]] = OrderedDict()
 
-    def push(self, names: set[str], answer: Answer) -> None:
+    def push(self, names: Iterable[str], answer: Answer) -> None:
+        pushed = _as_it_is(answer)
         for name in names:
-            self._waiting[name] = _as_it_is(answer)
+            if self._now.get(name) == pushed.etag:
+                # Back to what the client has, or never different.
+                self._waiting.pop(name, None)
+            else:
+                self._waiting[name] = pushed
 
     def publish(self, version: str) -> None:
         """Everything pushed so far belongs to this version."""
-        self.version = version
+        self._version = version
         if self._waiting:
             self._wake.set()
 
@@ -75,37 +84,37 @@ class Subscriber:
         self._waiting.pop(name, None)
         self._now.pop(name, None)
 
-    async def next(self) -> Transition:
-        """Waits for a change. What is taken counts as sent."""
-        while True:
-            await self._wake.wait()
+    async def changed(self) -> None:
+        """Waits until there is something to take. Somebody else may take it first."""
+        while not self._waiting:
             self._wake.clear()
-            if self._waiting:
-                break
+            await self._wake.wait()
+
+    async def next(self) -> Transition:
+        await self.changed()
         return self.take()
 
     def take(self) -> Transition:
+        """What waits, as one frame. What is taken counts as sent."""
         waiting, self._waiting = self._waiting, {}
-        transition = Transition(self._sent, self.version, tuple(waiting.items()))
-        self._sent = self.version
+        self._frames += 1
+        transition = Transition(self.sent, numbered(self._version, self._frames), tuple(waiting.items()))
+        self.sent = transition.after
         self._now |= {name: pushed.etag for name, pushed in waiting.items()}
-        self._past[self.version] = dict(self._now)
+        self._past[self.sent] = dict(self._now)
         while len(self._past) > REMEMBERED:
             self._past.popitem(last=False)
         return transition
 
     def resume(self, at: str) -> bool:
-        """Goes on from a version that the client has: queues what changed since. False: start over."""
+        """Goes back to a version that the client has; `Engine.rejoin` then brings what changed since, as
+        one picture. False: start over."""
         known = self._past.get(at)
-        if known is None or set(known) != set(self.holds):
+        if known is None or known.keys() != self.holds.keys():
             return False
-        self._sent = at
+        self.sent = at
         self._now = dict(known)
-        self._waiting = {
-            name: _as_it_is(answer) for name, answer in self.holds.items() if known[name] != answer.etag
-        }
-        if self._waiting:
-            self._wake.set()
+        self._waiting = {}
         return True
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from libs.contracts.envelope import Position, Stream
+from libs.contracts.envelope import Position
 from libs.errors import BadRequest
 
-_PART = re.compile(r"^(identity|registry|deploy|audit)/([A-Za-z0-9_]{1,64})=([0-9]{1,18})\Z")
+_PART = re.compile(r"^(identity|registry|deploy|audit|frame)/([A-Za-z0-9_]{1,64})=([0-9]{1,18})\Z")
 _MOST = 64
+# Beside the streams, a connection counts its own frames, so that no two of them end in the same version.
+_FRAME = "frame"
 
 
 class MalformedVersion(BadRequest):
@@ -20,6 +22,11 @@ def to_text(positions: Iterable[Position]) -> str:
     return ",".join(f"{p.service}/{p.org}={p.sequence}" for p in sorted(positions))
 
 
+def numbered(version: str, frame: int) -> str:
+    """The version of one frame of a connection."""
+    return f"{version},{_FRAME}/connection={frame}" if version else f"{_FRAME}/connection={frame}"
+
+
 def from_text(text: str) -> tuple[Position, ...]:
     """Raises MalformedVersion: a client sent something that is not a version."""
     if not text:
@@ -28,9 +35,4 @@ def from_text(text: str) -> tuple[Position, ...]:
     found = [_PART.match(part) for part in parts]
     if len(parts) > _MOST or not all(found):
         raise MalformedVersion("a version is given back as it was given out")
-    return tuple(Position(m[1], m[2], int(m[3])) for m in found if m)
-
-
-def covers(held: Mapping[Stream, int], wanted: Iterable[Position]) -> bool:
-    """True if what is held is at or past every wanted position."""
-    return all(held.get(position.stream, -1) >= position.sequence for position in wanted)
+    return tuple(Position(m[1], m[2], int(m[3])) for m in found if m and m[1] != _FRAME)
