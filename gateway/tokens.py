@@ -121,6 +121,9 @@ class Verifier:
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise TokenInvalid(type(error).__name__) from None
         claims = decoded.claims
+        if float(claims["exp"]) <= time.time():
+            # The leeway is for what is not valid yet. What is over stays over, remembered or not.
+            raise TokenInvalid("expired")
         return Claims(
             subject=str(claims["sub"]),
             session=str(claims["sid"]),
