@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,11 +34,13 @@ class _Waiting:
     waiters: dict[int, list[asyncio.Future[None]]] = field(default_factory=dict)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     worker: asyncio.Task[None] | None = None
+    applied_at: float = -1e9
 
 
 class Feed:
     """`apply(stream, facts)` gets contiguous facts; `position(stream)` is the last one applied, durably;
-    `fill(stream, after, limit)` asks the owner. `linger` is how long a run waits for more to come."""
+    `fill(stream, after, limit)` asks the owner. `linger` is the least time between two
+    runs of a stream: the first is applied at once, what comes soon after together."""
 
     def __init__(self, apply: Apply, position: Find, fill: Fill, linger: timedelta = timedelta(0)) -> None:
         self._linger = linger.total_seconds()
@@ -116,10 +119,12 @@ class Feed:
                     run = await self._close_gap(stream, state)
                 if not run:
                     continue
-                if self._linger and len(run) < BATCH:
-                    # What arrives in this moment is applied together, at little more than the cost of one.
-                    await asyncio.sleep(self._linger)
+                pause = state.applied_at + self._linger - time.monotonic()
+                if pause > 0 and len(run) < BATCH:
+                    # Soon after another run: what arrives meanwhile is applied together, at the cost of one.
+                    await asyncio.sleep(pause)
                     run = max(run, _contiguous(state), key=len)
+                state.applied_at = time.monotonic()
                 await self._apply(stream, run)
                 state.position = run[-1].sequence
                 self._settle(state)

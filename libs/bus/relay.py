@@ -84,7 +84,7 @@ class Relay:
             try:
                 await self._send(window)
             except Exception as error:
-                # Not lost: the row is still marked unsent.
+                # Not lost: its parcel is still in the outbox.
                 logger.warning("left %d facts for the sweep: %r", len(window), error)
 
     async def _send(self, facts: list[Fact]) -> None:

@@ -43,11 +43,14 @@ class Index:
     unique: bool = False
     across: bool = False
     expire_after_seconds: int | None = None
-    sparse: bool = False
+    # Only documents that match are in the index; a filter must say the same to use it.
+    where: tuple[tuple[str, str], ...] = ()
 
     def model(self) -> IndexModel:
         keys = self.keys if self.across else ("org", *self.keys)
-        options: dict[str, Any] = {"unique": self.unique, "sparse": self.sparse}
+        options: dict[str, Any] = {"unique": self.unique}
+        if self.where:
+            options["partialFilterExpression"] = dict(self.where)
         if self.expire_after_seconds is not None:
             options["expireAfterSeconds"] = self.expire_after_seconds
         return IndexModel(
@@ -204,6 +207,18 @@ class Scope:
                 cursor = cursor.limit(limit)
             found = await cursor.to_list(None)
         return [documents.state(document) for document in found]
+
+    async def page(
+        self, documents: Documents[State], after: str | None, limit: int, keys: Iterable[str] | None = None
+    ) -> list[State]:
+        """Documents in the order of their keys, after one of them; only those named, if any are."""
+        where: dict[str, Any] = {"$gt": self.id_of(after or ""), "$lt": f"{self.org}0"}  # "0" follows "/"
+        if keys is not None:
+            where["$in"] = [self.id_of(key) for key in keys]
+        return await self.find(documents, {"_id": where}, sort="_id", limit=limit)
+
+    def id_of(self, key: str) -> str:
+        return f"{self.org}/{key}"
 
     async def head(self) -> int:
         """The newest sequence of this organization's stream."""

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from bson import Binary
+from bson import Binary, ObjectId
 from motor.motor_asyncio import AsyncIOMotorClientSession
 from pymongo import DeleteOne, InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
@@ -108,10 +108,6 @@ class AlreadyAnswered(Exception):
 class Journal:
     """Writes commits of one service and keeps its log. Create and `start` it inside a running loop."""
 
-    INDEXES = (
-        # The sweep's own: what has not been confirmed by the broker.
-        Index(("unsent",), across=True, sparse=True),
-    )
     REPLY_INDEXES = (Index(("at",), across=True, expire_after_seconds=int(REPLIES_KEPT.total_seconds())),)
 
     def __init__(self, database: Database, service: str, process: str = "") -> None:
@@ -126,18 +122,17 @@ class Journal:
         self._held: list[tuple[Commit, asyncio.Future[None]]] = []
         # Heads as this process left them; forgotten whenever a transaction fails.
         self._heads: dict[str, int] = {}
-        # Rows that this process wrote or swept and has not marked as sent.
-        self._open_rows: set[str] = set()
+        # What this process put into the outbox or swept up, with the rows that are not sent yet.
+        self._parcels: dict[ObjectId, set[str]] = {}
         # Newest revisions that this process wrote, so that a decision on an older one costs no transaction.
         self._revisions: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def start(self, kinds: Sequence[Documents[Any]]) -> None:
         await self.database.ensure(kinds)
         existing = set(await self.database.client.get_database(self._name()).list_collection_names())
-        for name in ("journal", "heads", "replies", "writers"):
+        for name in ("journal", "heads", "outbox", "replies", "writers"):
             if name not in existing:
                 await self.database.client.get_database(self._name()).create_collection(name)
-        await self.database.collection("journal").create_indexes([index.model() for index in self.INDEXES])
         await self.database.collection("replies").create_indexes([i.model() for i in self.REPLY_INDEXES])
         await self._succeed()
         self._writer = asyncio.create_task(self._write(), name="journal")
@@ -216,28 +211,36 @@ class Journal:
         return {**dict.fromkeys(orgs, 0), **{row["_id"]: int(row["sequence"]) for row in rows}}
 
     # What the relay has still to send, and has sent.
-    async def unsent(self, older_than: timedelta, limit: int = 500) -> list[Fact]:
-        before = datetime.now(UTC) - older_than
-        rows = (
-            await self.database.collection("journal")
-            .find({"unsent": {"$lt": before}})
-            .sort("unsent", 1)
+    async def unsent(self, older_than: timedelta, limit: int = 100) -> list[Fact]:
+        """Facts of parcels that lie in the outbox for longer than that, whichever process put them there."""
+        before = ObjectId.from_datetime(datetime.now(UTC) - older_than)
+        parcels = (
+            await self.database.collection("outbox")
+            .find({"_id": {"$lt": before}})
+            .sort("_id", 1)
             .limit(limit)
             .to_list(None)
         )
-        self._open_rows.update(row["_id"] for row in rows)
+        names = [name for parcel in parcels for name in parcel["rows"]]
+        rows = await self.database.collection("journal").find({"_id": {"$in": names}}).to_list(None)
+        for parcel in parcels:
+            self._parcels[parcel["_id"]] = set(parcel["rows"])
         facts = [Fact.decode(bytes(body)) for row in rows for body in row["bodies"]]
         return sorted(facts, key=lambda fact: (fact.org, fact.sequence))
 
     async def mark_sent(self, facts: Sequence[Fact]) -> None:
-        """A row is sent when the last of its facts is: whoever got that one sees a gap and fills it."""
-        last = [row for fact in facts if (row := _row(fact.org, fact.sequence)) in self._open_rows]
-        if not last:
-            return
-        await self.database.collection("journal").update_many(
-            {"_id": {"$in": last}}, {"$unset": {"unsent": ""}}
-        )
-        self._open_rows.difference_update(last)
+        """A row is sent when the last of its facts is: whoever got that one sees a gap and fills it. A parcel
+        whose rows are sent leaves the outbox."""
+        sent = {_row(fact.org, fact.sequence) for fact in facts}
+        done = []
+        for parcel, rows in self._parcels.items():
+            rows -= sent
+            if not rows:
+                done.append(parcel)
+        if done:
+            await self.database.collection("outbox").delete_many({"_id": {"$in": done}})
+            for parcel in done:
+                self._parcels.pop(parcel, None)
 
     async def _write(self) -> None:
         while True:
@@ -318,7 +321,8 @@ class Journal:
                 await asyncio.sleep(random.uniform(0.2, 1.0) * 0.01 * 2**attempt)
             try:
                 async with self._session.start_transaction(write_concern=DURABLE):
-                    await self._apply(commits, self._session)
+                    parcels = await self._apply(commits, self._session)
+                self._parcels |= parcels
                 self._remember(commits)
                 return
             except _HeadMoved:
@@ -346,12 +350,14 @@ class Journal:
                 logger.info("transaction retried: %s", type(error).__name__)
         raise WriteContention(f"gave up after {TRIES} tries")
 
-    async def _apply(self, commits: list[Commit], session: Any) -> None:
+    async def _apply(self, commits: list[Commit], session: Any) -> dict[ObjectId, set[str]]:
+        """Writes everything; answers what this put into the outbox."""
+        parcels: dict[ObjectId, set[str]] = {}
         replies = [commit for commit in commits if commit.request]
         for commit in commits:
             commit.reached, commit.facts = {}, []
         by_org = _by_org(commits)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for org, first in (await self._allocate(by_org, session)).items():
             facts = []
             for sequence, (commit, event) in enumerate(by_org[org], first):
@@ -384,7 +390,11 @@ class Journal:
                 raise StateChanged(name)
         if rows:
             await self.database.collection("journal").insert_many(rows, session=session)
-            self._open_rows.update(row["_id"] for row in rows)
+            # One for the whole transaction, so that taking it out again is cheap.
+            parcel: dict[str, Any] = {"_id": ObjectId(), "rows": [row["_id"] for row in rows]}
+            await self.database.collection("outbox").insert_one(parcel, session=session)
+            parcels[parcel["_id"]] = set(parcel["rows"])
+        return parcels
 
     async def _allocate(self, by_org: dict[str, list[tuple[Commit, Event]]], session: Any) -> dict[str, int]:
         """The first sequence for each organization. Guarded by what the head was: another replica that was
@@ -395,7 +405,7 @@ class Journal:
         unknown = [org for org in by_org if org not in self._heads]
         if unknown:
             found = await collection.find({"_id": {"$in": unknown}}, session=session).to_list(None)
-            self._heads |= {org: 0 for org in unknown} | {row["_id"]: int(row["sequence"]) for row in found}
+            self._heads |= dict.fromkeys(unknown, 0) | {row["_id"]: int(row["sequence"]) for row in found}
         known = {org: self._heads[org] for org in by_org}
         writes: list[Any] = []
         for org, events in by_org.items():
@@ -445,7 +455,6 @@ def _journal_row(facts: list[Fact]) -> dict[str, Any]:
         "_id": _row(last.org, last.sequence),
         "org": last.org,
         "bodies": [Binary(body) for body in bodies],
-        "unsent": last.time,
     }
 
 

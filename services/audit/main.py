@@ -8,7 +8,7 @@ from libs.service.service import Service
 from services.audit import handlers, store
 from services.audit.settings import AuditSettings
 
-LINGER = timedelta(milliseconds=40)
+LINGER = timedelta(milliseconds=150)
 
 
 def main() -> None:

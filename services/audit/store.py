@@ -11,19 +11,19 @@ from services.audit import domain
 from services.audit.domain import Ledger, Recorded
 
 # One for each equality that a search may start from. Each ends with the ordinal, which bounds and orders it.
+# The whole log needs none: an entry's key is its ordinal.
 INDEXES = (
-    Index(("ordinal",), unique=True),  # the whole log, newest first
     Index(("trace_id", "ordinal")),  # what one request did
     Index(("actor", "ordinal")),  # what somebody did
     Index(("action", "ordinal")),  # where something was done
     Index(("within", "ordinal")),  # what happened to a resource or below it
-    Index(("outcome", "ordinal")),  # what was refused
+    Index(("outcome", "ordinal"), where=(("outcome", "refused"),)),  # what was refused
 )
 
 ENTRIES = Documents(
     "entries",
     Recorded,
-    key=lambda entry: entry.id,
+    key=lambda entry: _key(entry.ordinal),
     indexes=INDEXES,
     opaque=frozenset({"data"}),  # attempts hold names that users chose
 )
@@ -55,9 +55,12 @@ async def search(scope: Scope, query: ListEntries, top: int) -> tuple[list[Recor
     width, rows_read = max(FIRST_RANGE, query.limit), 0
     for _ in range(MOST_RANGES):
         bottom = max(top - width, 0)
-        rows = await scope.find(
-            ENTRIES, {**where, "ordinal": {"$gt": bottom, "$lte": top}}, sort="-ordinal", limit=width
-        )
+        if where:
+            reach: dict[str, Any] = {**where, "ordinal": {"$gt": bottom, "$lte": top}}
+            rows = await scope.find(ENTRIES, reach, sort="-ordinal", limit=width)
+        else:
+            whole = {"_id": {"$gt": scope.id_of(_key(bottom)), "$lte": scope.id_of(_key(top))}}
+            rows = await scope.find(ENTRIES, whole, sort="-_id", limit=width)
         for row in rows:
             if domain.ends(row, query):
                 return found, 0
@@ -74,6 +77,10 @@ async def search(scope: Scope, query: ListEntries, top: int) -> tuple[list[Recor
     return found, top
 
 
+def _key(ordinal: int) -> str:
+    return f"{ordinal:020d}"
+
+
 def _start(query: ListEntries) -> dict[str, Any]:
     """The narrowest equality, and no more: an index of the embedded database must hold the whole filter."""
     if query.trace:
@@ -84,4 +91,4 @@ def _start(query: ListEntries) -> dict[str, Any]:
         return {"within": query.resource_prefix}
     if query.action and not query.action.endswith("*"):
         return {"action": query.action}
-    return {"outcome": query.outcome} if query.outcome else {}
+    return {"outcome": "refused"} if query.outcome == "refused" else {}

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from libs.contracts.base import Event
 from libs.contracts.registry import App
 from libs.permissions import Visible
 from libs.service.request import Request
-from libs.store.database import Documents, Index, Scope
+from libs.store.database import Documents, Scope
 
-APPS = Documents(
-    "apps",
-    App,
-    key=lambda app: app.slug,
-    indexes=[
-        Index(("slug",)),  # pages of an organization, by name
-    ],
-)
+# Pages of an organization go by name, which is the key: no index beyond that is needed.
+APPS = Documents("apps", App, key=lambda app: app.slug)
 
 
 async def app(scope: Scope, slug: str) -> App | None:
@@ -25,12 +17,7 @@ async def app(scope: Scope, slug: str) -> App | None:
 
 
 async def page(scope: Scope, visible: Visible, after: str | None, limit: int) -> list[App]:
-    where: dict[str, Any] = {}
-    if after:
-        where["slug"] = {"$gt": after}
-    if not visible.everything:
-        where["slug"] = {**where.get("slug", {}), "$in": list(visible.apps)}
-    return await scope.find(APPS, where, sort="slug", limit=limit)
+    return await scope.page(APPS, after, limit, None if visible.everything else visible.apps)
 
 
 async def save(request: Request, app: App, events: list[Event]) -> App:
