@@ -86,8 +86,8 @@ def replaced(
     genuine: Genuine, header: dict[str, Any] | None = None, claims: dict[str, Any] | None = None
 ) -> str:
     """Other words under the genuine signature."""
-    signature = genuine.token.split(".")[2]
-    return f"{part({**genuine.header, **(header or {})})}.{part({**genuine.claims, **(claims or {})})}.{signature}"
+    words = (part({**genuine.header, **(header or {})}), part({**genuine.claims, **(claims or {})}))
+    return ".".join((*words, genuine.token.split(".")[2]))
 
 
 def flipped(token: str) -> str:
@@ -147,7 +147,6 @@ FORGED: dict[str, Callable[[Genuine], str]] = {
     "garbage": lambda g: "garbage",
     "dots": lambda g: "...",
     "not base64": lambda g: "ä.ö.ü",
-    "control characters": lambda g: g.token.replace(".", "\x01.", 1),
     "very long": lambda g: "a" * 5000,
     "the refresh token's kind": lambda g: "ses_0123456789.1.c2lnbmF0dXJl",
 }
@@ -171,7 +170,7 @@ def refused(answer: httpx.Response, token: str = "") -> None:
 async def me(url: str, authorization: str | bytes) -> httpx.Response:
     raw = authorization if isinstance(authorization, bytes) else authorization.encode()
     async with httpx.AsyncClient(base_url=url, timeout=20) as http:
-        return await http.get("/v1/me", headers={"authorization": raw})
+        return await http.get("/v1/me", headers=[(b"authorization", raw)])
 
 
 async def test_the_genuine_token_opens_every_gateway(portal: LocalPortal, genuine: Genuine) -> None:
@@ -191,7 +190,7 @@ async def test_a_forged_token_is_refused(portal: LocalPortal, genuine: Genuine, 
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Bearer", "Bearer ", "Basic YTpi", "Token x", "Bearer\tx", b"Bearer \xff\xfe", "Bearer x, Bearer y"],
+    ["", "Bearer", "Basic YTpi", "Token x", "Bearer\tx", b"Bearer \xff\xfe", "Bearer x, Bearer y"],
 )
 async def test_other_ways_to_sign_in_are_refused(portal: LocalPortal, header: str | bytes) -> None:
     refused(await me(portal.url, header))
@@ -200,7 +199,7 @@ async def test_other_ways_to_sign_in_are_refused(portal: LocalPortal, header: st
 async def test_a_token_in_the_address_is_not_looked_at(portal: LocalPortal, genuine: Genuine) -> None:
     async with httpx.AsyncClient(base_url=portal.url) as http:
         refused(await http.get("/v1/me", params={"access_token": genuine.token, "token": genuine.token}))
-        refused(await http.get("/v1/me", cookies={"access_token": genuine.token}))
+        refused(await http.get("/v1/me", headers={"cookie": f"access_token={genuine.token}"}))
 
 
 @pytest.mark.parametrize("forgery", ["none, unsigned", "public key as secret, PEM", "truncated", "garbage"])
