@@ -9,7 +9,7 @@ import pytest
 from deploy.local import LocalPortal
 
 # Cheap on purpose: these tests are about everything but the cost of a password hash.
-FAST = {"MES_ARGON2_MEMORY_KIB": "1024", "MES_ARGON2_TIME_COST": "1"}
+FAST = {"MES_ARGON2_MEMORY_KIB": "1024", "MES_ARGON2_PASSES": "1"}
 
 
 @pytest.fixture(scope="session")
