@@ -214,7 +214,12 @@ class AppCreated(_OfApp, permission="app:read"):
     kind: Kind
 
     def topics(self) -> tuple[str, ...]:
-        return (topic("apps", self.org), topic("app", self.org, self.app))
+        # Asking for the versions of an application that is not there is an answer too.
+        return (
+            topic("apps", self.org),
+            topic("app", self.org, self.app),
+            topic("versions", self.org, self.app),
+        )
 
     def summary(self) -> str:
         return f"{self.kind} {self.app} created"
