@@ -6,6 +6,7 @@ is set, so that a request's tree can be read with no collector running (`libs.te
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,14 @@ def set_up(service: str, process: str | None = None) -> None:
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    _spare_the_collector()
+
+
+def _spare_the_collector() -> None:
+    """What was imported stays for good, and requests leave few cycles: look for garbage less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def shut_down() -> None:
@@ -50,39 +59,45 @@ def shut_down() -> None:
         provider.shutdown()
 
 
-@contextmanager
-def span(
-    name: str,
-    kind: SpanKind = SpanKind.INTERNAL,
-    attributes: Attributes | None = None,
-    parent: str | None = None,
-) -> Iterator[Span]:
+class span:
     """A span around a block. `parent` is a traceparent; without one, the current span is the parent.
 
-    A refusal is an answer, not a fault: it is noted by its code and leaves the status alone.
+    A refusal is an answer, not a fault: it is noted by its code and leaves the status alone. Written as a
+    class because spans are on every path: it costs half of what the SDK's context manager does.
     """
-    origin = _context_of(parent) if parent else None
-    with _tracer.start_as_current_span(
-        name,
-        context=origin,
-        kind=kind,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as current:
-        try:
-            yield current
-        except Refusal as refusal:
-            current.set_attribute("error.type", refusal.problem().code)
-            raise
-        except Exception as error:
-            current.record_exception(error)
-            current.set_status(StatusCode.ERROR, repr(error))
-            raise
+
+    __slots__ = ("_attributes", "_kind", "_name", "_parent", "_span", "_token")
+
+    def __init__(
+        self,
+        name: str,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes | None = None,
+        parent: str | None = None,
+    ) -> None:
+        self._name = name
+        self._kind = kind
+        self._attributes = attributes
+        self._parent = parent
+
+    def __enter__(self) -> Span:
+        origin = _context_of(self._parent) if self._parent else None
+        self._span = _tracer.start_span(self._name, origin, self._kind, self._attributes)
+        self._token = context.attach(trace.set_span_in_context(self._span, origin))
+        return self._span
+
+    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
+        context.detach(self._token)
+        if isinstance(error, Refusal):
+            self._span.set_attribute("error.type", error.problem().code)
+        elif isinstance(error, Exception):
+            self._span.record_exception(error)
+            self._span.set_status(StatusCode.ERROR, repr(error))
+        self._span.end()
 
 
 def leaf(name: str, kind: SpanKind, attributes: Attributes, parent: str | None) -> Span:
-    """A span that will have no children, for the hottest path: it never becomes current. The caller ends it."""
+    """A span without children, for the hottest path: it never becomes current. The caller ends it."""
     return _tracer.start_span(name, _context_of(parent) if parent else None, kind, attributes)
 
 
