@@ -14,7 +14,8 @@ from gateway.portal import Portal
 from gateway.routes import happened, health, live, shells, what, where, who
 from libs.service.commands import field_errors
 
-DESCRIPTION = """Applications built with Module Federation: who may, what is published, where it runs, what happened.
+DESCRIPTION = """\
+Who may, what is there, where it runs, what happened: for applications built with Module Federation.
 Every answer carries `Mes-Trace`; every write takes `Idempotency-Key` and answers with `Mes-Version`, which a
 reader may send back as `Mes-After`."""
 

@@ -1,4 +1,4 @@
-"""What a route does with a request: who is asking, then one command or one query, then the answer's headers."""
+"""What a route does with a request: who asks, one command or query, the answer's headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outermost layer: a span and `Mes-Trace` for each request, limits on bodies, the short way of hot reads."""
+"""The outermost layer: a span and `Mes-Trace` for each request, limits, the short way of hot reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every event of an organization for those who listen to all of them, complete and in order for each service."""
+"""Every event of an organization for those who listen to all: complete, and in order for each service."""
 
 from __future__ import annotations
 

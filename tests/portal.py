@@ -1,4 +1,4 @@
-"""A client of the portal for tests: people, organizations, applications, builds. HTTP only, as a user has it."""
+"""A client of the portal for tests: people, organizations, applications, builds. HTTP only, as users do."""
 
 from __future__ import annotations
 

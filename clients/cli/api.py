@@ -193,7 +193,7 @@ def retry_after(response: httpx.Response) -> float | None:
 
 def _backoff(attempt: int) -> float:
     """Apart from one another, so that those who were refused together do not return together."""
-    return min(0.2 * 2.0**attempt, 5.0) * random.uniform(0.5, 1.0)  # noqa: S311 (not a secret)
+    return min(0.2 * 2.0**attempt, 5.0) * random.uniform(0.5, 1.0)
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:

@@ -34,16 +34,15 @@ def files_in(folder: Path) -> list[tuple[str, Path]]:
     """By name, as the archive has them."""
     if not folder.is_dir():
         raise Usage(f"{folder} is no folder.")
+    if not (folder / MANIFEST).is_file():
+        raise Usage(
+            f"{folder} holds no {MANIFEST}.", "Name the folder that the Module Federation build wrote."
+        )
     found = sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*"))
     links = [name for name, path in found if path.is_symlink()]
     if links:
         raise Usage(f"{links[0]} is a link; a version holds files only.")
-    files = [(name, path) for name, path in found if path.is_file()]
-    if MANIFEST not in dict(files):
-        raise Usage(
-            f"{folder} holds no {MANIFEST}.", "Name the folder that the Module Federation build wrote."
-        )
-    return files
+    return [(name, path) for name, path in found if path.is_file()]
 
 
 class Counted(io.BytesIO):

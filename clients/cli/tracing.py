@@ -42,7 +42,8 @@ def trace(
     tree = Tree(f"[dim]trace[/] {named[1]}", guide_style="dim")
     for root in roots:
         _grow(tree, root)
-    console.print(tree, soft_wrap=True)
+    # Into a file or a pipe, whole lines.
+    console.print(tree, width=None if console.is_terminal else 240)
     if len(roots) > 1:
         console.print(f"[yellow]{len(roots)} pieces: the spans between them are missing[/]")
 

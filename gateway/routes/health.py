@@ -25,7 +25,7 @@ async def alive() -> dict[str, str]:
 
 @router.get("/readyz")
 async def ready(door: Public) -> dict[str, Any]:
-    """Ready means: can decide and answer. Without the broker reads from the cache go on, so that is degraded."""
+    """Ready means: can decide and answer. Without the broker cached reads go on, so that is degraded."""
     portal = door.portal
     if not portal.ready:
         raise NotReady("not ready yet")

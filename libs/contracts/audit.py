@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from libs.contracts.base import Command, Event, Moment, Page, Paged, Query, View, topic
 
 
@@ -25,7 +27,7 @@ class Entry(View):
     trace_id: str | None = None
     service: str
     sequence: int
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default_factory=dict)
 
 
 class RecordRefusal(Command[None]):

@@ -102,7 +102,7 @@ class Version(VersionSummary):
     manifest: dict[str, Any]
     remote: Remote
     files: tuple[FileRecord, ...]
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 class PublishedVersion(View):

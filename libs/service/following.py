@@ -1,4 +1,4 @@
-"""A service that follows others: facts from the bus to its feed, with retries, parking and a durable position."""
+"""A service that follows others: from the bus to its feed, with retries, parking and a durable position."""
 
 from __future__ import annotations
 

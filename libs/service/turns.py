@@ -1,4 +1,4 @@
-"""Taking turns where commands contend: optimistic while nobody is in the way, one after another once they are."""
+"""Taking turns where commands contend: optimistic while nobody is in the way, then one after another."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self, org: str) -> AsyncIterator[Scope]:
-        """Reads that all see the same moment. Sessions outside a transaction do not promise that everywhere."""
+        """Reads that all see one moment. Sessions outside a transaction do not promise that everywhere."""
         try:
             async with (
                 await self.client.start_session() as session,

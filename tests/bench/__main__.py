@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -105,7 +106,15 @@ async def _reads(port: int, person: Person, org: str, report: Report) -> None:
     path = f"/v1/orgs/{org}/apps?limit=5"
     size = len((await person.call("GET", path, 200)).content)
     bare_port = _free_port()
-    server = subprocess.Popen([sys.executable, "-m", "tests.bench.bare", str(bare_port), str(size)])
+    server = subprocess.Popen(  # noqa: ASYNC220 — nothing else runs meanwhile
+        [
+            sys.executable,
+            "-m",
+            "tests.bench.bare",
+            str(bare_port),
+            str(size),
+        ]
+    )
     try:
         await _answers(bare_port)
         fixed = http.request("GET", "/fixed")
@@ -246,9 +255,9 @@ async def _quiet(person: Person, org: str) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _until(fact: "object") -> None:
+async def _until(fact: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not fact():  # type: ignore[operator]
+        while not fact():
             await asyncio.sleep(0.005)
 
 
