@@ -186,7 +186,12 @@ class EnvironmentCreated(Event, permission="environment:read"):
     environment: str
 
     def topics(self) -> tuple[str, ...]:
-        return (topic("environments", self.org),)
+        # Until now the answer to the latter two was that there is no such environment.
+        return (
+            topic("environments", self.org),
+            topic("placements", self.org, self.environment),
+            topic("rollouts", self.org, self.environment),
+        )
 
     def summary(self) -> str:
         return f"environment {self.environment} created"
