@@ -14,6 +14,8 @@ class GatewaySettings(BaseProcessSettings):
     objects_url: str
     # Where clients reach the portal, if that is not what they put into the Host header.
     public_url: str | None = None
+    # What `/` leads to: organization, environment and host application.
+    home: tuple[str, str, str] = ("demo", "production", "shell")
     issuer: str = "mes"
     audience: str = "mes"
     max_body_bytes: int = 1024 * 1024

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 
 import orjson
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from gateway.discovery import document
-from gateway.door import Door, InPublicOrg
+from gateway.door import Door, InPublicOrg, Public
 from gateway.portal import Portal
 from gateway.routes.happened import BOOKMARK_S, STREAM_HEADERS
 from libs.contracts.deploy import Discovery, GetDiscovery
@@ -65,6 +65,20 @@ class _Tables:
 
 
 _tables = _Tables()
+
+
+@router.get("/", include_in_schema=False)
+async def home(door: Public) -> Response:
+    """The shell that this installation shows first, if it is there; otherwise the reference."""
+    org, env, app = door.portal.settings.home
+    org_id = door.portal.directory.org_id(org)
+    if org_id:
+        answer = await door.portal.engine.read(GetDiscovery(org=org_id, environment=env))
+        placed = {} if answer.problem else dict(Discovery.model_validate_json(answer.body).placed)
+        if app in placed:
+            page = f"/assets/{org}/{app}/{placed[app].version}/index.html?org={org}&env={env}"
+            return RedirectResponse(page, 307)
+    return RedirectResponse("/docs", 307)
 
 
 @router.get("/discovery/{org}/{env}")

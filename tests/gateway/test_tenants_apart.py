@@ -75,6 +75,7 @@ OPEN: dict[str, str] = {
     "GET /assets/{org}/{app}/{version}/{path:path}": "published builds are loaded by any browser",
     "HEAD /assets/{org}/{app}/{version}/{path:path}": "the same without the bytes",
     "WEBSOCKET /v1/live": "signs in with its first frame; each of its queries has a case below",
+    "GET /": "leads to the shell that is shown first",
     "GET /livez": "whether the process lives",
     "GET /readyz": "whether the process can serve",
     "GET /asyncapi": "documentation",
