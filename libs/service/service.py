@@ -87,6 +87,8 @@ class Service:
             settings.amqp_url,
             apply_types=False,
             logger=None,
+            # What this broker publishes is answers. One that is lost is asked for again.
+            default_channel=Channel(publisher_confirms=False),
         )
         self._asking = Channel(prefetch_count=COMMAND_PREFETCH)
         self._add_common()
