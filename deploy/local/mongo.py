@@ -104,7 +104,9 @@ class Database:
             # An empty configuration of our own, or it would take one that it finds in the user's home.
             nothing = self._folder.write("mongo/secantusd.toml", "")
             argv += ["--config", str(nothing), "--host", "127.0.0.1", "--storage-path", str(home)]
-            argv += ["--cache-size", "256M", "--log-level", "WARNING"]
+            # Otherwise a transaction is acknowledged before its log leaves the process, whatever write concern
+            # it asked for, and a kill -9 loses it.
+            argv += ["--cache-size", "256M", "--log-level", "WARNING", "--sync-on-commit"]
             if authenticate:
                 argv += ["--auth"]
         return Program(NAME, argv, dict(os.environ), stage=STAGE, grace=20.0)
