@@ -139,9 +139,10 @@ class Verifier:
         return self._keys[kid]
 
     async def _fetch(self) -> None:
-        """A key that is not known may be new. The cool-down keeps forged ids from becoming load."""
-        self._fetched_at = time.monotonic()
+        """A key that is not known may be new. The cool-down keeps forged ids from becoming load; it begins
+        with an answer, for until then nobody can say that a key is not ours."""
         found = await self._asker.query(GetKeys(), service_caller("gateway"))
+        self._fetched_at = time.monotonic()
         self._public = found.keys
         self._keys = {key["kid"]: JWKRegistry.import_key(key) for key in found.keys}
 
