@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import time
@@ -73,6 +74,7 @@ class Verifier:
         self._keys: dict[str, Key] = {}
         self._public: tuple[dict[str, Any], ...] = ()
         self._fetched_at = -COOL_DOWN_S
+        self._fetching: asyncio.Task[None] | None = None
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     async def key_set(self) -> tuple[dict[str, Any], ...]:
@@ -139,9 +141,15 @@ class Verifier:
         return self._keys[kid]
 
     async def _fetch(self) -> None:
-        """A key that is not known may be new. The cool-down keeps forged ids from becoming load; it begins
-        with an answer, for until then nobody can say that a key is not ours."""
+        """A key that is not known may be new. One question at a time, whoever waits for it."""
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.create_task(self._fetch_now())
+        await asyncio.shield(self._fetching)
+
+    async def _fetch_now(self) -> None:
         found = await self._asker.query(GetKeys(), service_caller("gateway"))
+        # The cool-down keeps forged ids from becoming load. It begins with the answer: without one nobody can
+        # say that a key is not ours.
         self._fetched_at = time.monotonic()
         self._public = found.keys
         self._keys = {key["kid"]: JWKRegistry.import_key(key) for key in found.keys}

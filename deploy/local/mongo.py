@@ -104,8 +104,8 @@ class Database:
             # An empty configuration of our own, or it would take one that it finds in the user's home.
             nothing = self._folder.write("mongo/secantusd.toml", "")
             argv += ["--config", str(nothing), "--host", "127.0.0.1", "--storage-path", str(home)]
-            # Otherwise a transaction is acknowledged before its log leaves the process, whatever write concern
-            # it asked for, and a kill -9 loses it.
+            # Otherwise a transaction is acknowledged before its log leaves the process, whatever its write
+            # concern, and a kill -9 loses it.
             argv += ["--cache-size", "256M", "--log-level", "WARNING", "--sync-on-commit"]
             if authenticate:
                 argv += ["--auth"]
