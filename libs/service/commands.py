@@ -24,7 +24,6 @@ from libs.errors import (
     PermissionMissing,
     Problem,
     Refusal,
-    Unavailable,
     WriteContention,
 )
 from libs.permissions import allows
@@ -75,19 +74,20 @@ class CommandEdge:
                 recorded = await self._journal.recorded(request_id)
                 if recorded:
                     return self._repeated(recorded, fingerprint)
-            return await self._decide(command, caller, request_id, fingerprint)
+            return await self._decide(command, caller, request_id, fingerprint, may_repeat)
         except AlreadyAnswered as answered:
             return self._repeated(answered.recorded, fingerprint)
-        except Unavailable as refusal:
-            return problem_bytes(refusal)
         except Refusal as refusal:
+            if refusal.problem().status >= 500:
+                # A fault, ours or another service's, decides nothing: the same request may succeed later.
+                return problem_bytes(refusal)
             return await self._record_refusal(command, caller, request_id, fingerprint, refusal)
         except Exception as error:
             logger.exception("%s failed", self.contract.message)
             return problem_bytes(InternalError(type(error).__name__))
 
     async def _decide(
-        self, command: Command[Any], caller: Caller, request_id: str, fingerprint: str
+        self, command: Command[Any], caller: Caller, request_id: str, fingerprint: str, may_repeat: bool
     ) -> bytes:
         if command.permission and not allows(caller.grants, command.permission, command.resource()):
             raise PermissionMissing(f"{command.permission} on {command.resource()}")
@@ -97,13 +97,13 @@ class CommandEdge:
                 await asyncio.sleep(random.uniform(0.2, 1.0) * 0.005 * 2**attempt)
             try:
                 async with self._turns.behind(command.resource(), contended=attempt > 0):
-                    return await self._handle(command, caller, request_id, fingerprint)
+                    return await self._handle(command, caller, request_id, fingerprint, may_repeat)
             except StateChanged:
                 continue
         raise WriteContention(f"gave up after {TRIES} tries")
 
     async def _handle(
-        self, command: Command[Any], caller: Caller, request_id: str, fingerprint: str
+        self, command: Command[Any], caller: Caller, request_id: str, fingerprint: str, may_repeat: bool
     ) -> bytes:
         request = Request(
             id=request_id,
@@ -115,6 +115,11 @@ class CommandEdge:
             journal=self._journal,
         )
         value = await self._handler(command, request)
+        if may_repeat and not request.reached and not self._replays_itself:
+            # Nothing was left to do; perhaps because the first try, slow to answer, did it meanwhile.
+            recorded = await self._journal.recorded(request_id)
+            if recorded:
+                raise AlreadyAnswered(recorded)
         return answer_bytes(encode(value), request.reached)
 
     def _repeated(self, recorded: RecordedReply, fingerprint: str) -> bytes:
