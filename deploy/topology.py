@@ -1,24 +1,21 @@
-"""The exchanges that every process relies on. Queues are declared by the services that own them."""
+"""What must be on the broker before any process starts: exchanges, and the queues of those who follow."""
 
 import asyncio
 import os
 import sys
 
 import aio_pika
-from aio_pika import ExchangeType
 
-EXCHANGES = {
-    "mes.commands": ExchangeType.DIRECT,  # orders and questions, by the message's name
-    "mes.events": ExchangeType.TOPIC,  # facts: <service>.<event>.<organization>
-    "mes.retry": ExchangeType.DIRECT,  # back to the queue that a message was delayed from
-}
+from libs.bus.topology import EXCHANGES, FOLLOWERS, declare_for
 
 
 async def declare(url: str) -> None:
-    """Declare all of them. Again and again is fine."""
+    """Declare all of it. Again and again is fine."""
     async with await aio_pika.connect(url) as connection, connection.channel() as channel:
         for name, kind in EXCHANGES.items():
             await channel.declare_exchange(name, kind, durable=True)
+        for service in FOLLOWERS:
+            await declare_for(channel, service)
 
 
 def main() -> int:

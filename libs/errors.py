@@ -120,6 +120,10 @@ class UnknownQuery(NotFound):
     """No query of that name."""
 
 
+class OrganizationNotFound(NotFound):
+    """No such organization, or none that the caller belongs to."""
+
+
 class CursorUnknown(BadRequest):
     """The cursor is none that this list gave out."""
 

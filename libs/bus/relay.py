@@ -40,6 +40,8 @@ class Relay:
         self._fresh: asyncio.Queue[Fact] = asyncio.Queue()
         self._sent: list[Fact] = []
         self._tasks: list[asyncio.Task[None]] = []
+        # Before the first consumer has declared its queue, facts wait here rather than go nowhere.
+        self.mandatory = True
         self.oldest_unsent: datetime | None = None
         journal.on_commit = self.wake
 
@@ -124,8 +126,7 @@ class Relay:
                 user_id=self._user,
                 headers={topology.TRACEPARENT: current_traceparent() or ""},
             )
-            # Mandatory: before the first consumer has declared its queue, facts wait here, not nowhere.
-            await exchange.publish(message, routing_key=key, mandatory=True)
+            await exchange.publish(message, routing_key=key, mandatory=self.mandatory)
 
     async def _mark(self) -> None:
         while True:

@@ -20,6 +20,13 @@ EVENTS = "mes.events"
 RETRY = "mes.retry"
 EXCHANGES = {COMMANDS: ExchangeType.DIRECT, EVENTS: ExchangeType.TOPIC, RETRY: ExchangeType.DIRECT}
 
+# Who follows whom, durably. Declared before any service runs, so that no fact is told before somebody who
+# must hear it can.
+FOLLOWERS: dict[str, tuple[str, ...]] = {
+    "audit": ("identity.#", "registry.#", "deploy.#"),
+    "registry": ("deploy.#",),
+}
+
 # Longer than any caller waits; the caller's own deadline travels in a header.
 COMMAND_TTL = timedelta(seconds=30)
 RETRY_DELAYS = (timedelta(seconds=1), timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2))
@@ -59,10 +66,11 @@ def parked_queue(service: str) -> str:
     return f"{service}.parked"
 
 
-async def declare_for(channel: AbstractChannel, service: str, bindings: tuple[str, ...]) -> None:
+async def declare_for(channel: AbstractChannel, service: str) -> None:
     """Declares what a service owns; run at each start, it changes nothing that is there already."""
     retry = await channel.get_exchange(RETRY)
     await channel.declare_queue(parked_queue(service), durable=True, arguments=PARKED_QUEUE_ARGUMENTS)
+    bindings = FOLLOWERS.get(service)
     if not bindings:
         return
     queue = await channel.declare_queue(

@@ -41,13 +41,11 @@ class Following:
     def __init__(
         self,
         service: str,
-        bindings: tuple[str, ...],
         react: React,
         journal: Journal,
         asker: Asker,
         linger: timedelta = timedelta(0),
     ) -> None:
-        self.bindings = bindings
         self._service = service
         self._react = react
         self._journal = journal

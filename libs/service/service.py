@@ -107,9 +107,10 @@ class Service:
 
         self._edges[f"{self.name}.{READ}"] = read
 
-    def follows(self, react: React, *bindings: str, linger: timedelta = timedelta(0)) -> None:
-        """`linger` trades a moment of delay for fewer commits."""
-        self._following = Following(self.name, bindings, react, self.journal, self.asker, linger)
+    def follows(self, react: React, linger: timedelta = timedelta(0)) -> None:
+        """What this service makes of the facts that it follows (`topology.FOLLOWERS`). `linger` trades a
+        moment of delay for fewer commits."""
+        self._following = Following(self.name, react, self.journal, self.asker, linger)
         self._following.senders_are_services = self.settings.broker_user == self.name
 
     def run(self, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -150,7 +151,7 @@ class Service:
 
     async def _open_side_channel(self, connection: AbstractConnection) -> None:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        await topology.declare_for(channel, self.name, self._following.bindings if self._following else ())
+        await topology.declare_for(channel, self.name)
         self._side_channel = channel
         if self._following:
             self._following.channel = channel

@@ -16,9 +16,10 @@ def main() -> None:
     service = Service("audit", settings, store.DOCUMENTS)
     service.commands(handlers.record_refusal)
     service.queries(handlers.list_entries)
-    # Everything that anybody tells; what audit itself tells is skipped by the frame.
+    # Only gateways listen to audit, each while it is up; there may be none.
+    service.relay.mandatory = False
     # A moment's delay is nothing to a log, and saves most of its commits under load.
-    service.follows(handlers.Recorder(service.database).record, "#", linger=LINGER)
+    service.follows(handlers.Recorder(service.database).record, linger=LINGER)
     service.run()
 
 

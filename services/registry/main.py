@@ -19,7 +19,7 @@ def main() -> None:
     service.queries(
         apps.get_app, apps.list_apps, versions.get_version, versions.get_files, versions.list_versions
     )
-    service.follows(publishing.follow_rollouts, "deploy.#")
+    service.follows(publishing.follow_rollouts)
     service.background.append(publishing.clear_uploads)
     service.run()
 

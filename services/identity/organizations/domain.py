@@ -20,7 +20,7 @@ from libs.contracts.identity import (
     OrganizationUpdated,
     UpdateOrganization,
 )
-from libs.errors import Conflict, NotFound, StaleRevision
+from libs.errors import Conflict, OrganizationNotFound, StaleRevision
 
 # One event names so many users at most; it has to stay well under the size that an event may have.
 USERS_IN_ONE_EVENT = 400
@@ -28,10 +28,6 @@ USERS_IN_ONE_EVENT = 400
 
 class SlugTaken(Conflict):
     """There is an organization with this slug, or there was one."""
-
-
-class OrganizationNotFound(NotFound):
-    """No such organization."""
 
 
 class LastOwner(Conflict):
