@@ -7,12 +7,13 @@ from there, so a right that is taken away is gone here as soon as the event arri
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from libs.bus.rpc import Asker
 from libs.contracts.base import service_caller
 from libs.contracts.envelope import Fact, Stream
+from libs.contracts.identity import Directory as Page
 from libs.contracts.identity import (
     ListDirectory,
     MemberRemoved,
@@ -22,10 +23,15 @@ from libs.contracts.identity import (
     SessionEnded,
     UserRegistered,
 )
+from libs.errors import Unavailable
 from libs.permissions import PLATFORM, Grant
 
 # An ended session matters while one of its access tokens could still be valid.
 ENDED_KEPT_S = 15 * 60.0
+
+
+class DirectoryNotRead(Unavailable):
+    """This gateway has just started and does not know yet who may do what."""
 
 
 @dataclass
@@ -40,6 +46,7 @@ class Directory:
 
     def __init__(self) -> None:
         self.epoch = 0
+        self._is_read = False
         self.on_change: Callable[[set[str], set[str]], None] = lambda users, sessions: None
         self._orgs: dict[str, Organization] = {}
         self._by_slug: dict[str, Organization] = {}
@@ -49,24 +56,29 @@ class Directory:
     async def load(self, asker: Asker) -> dict[Stream, int]:
         """Reads everything; answers how far each identity stream is known by that."""
         reached: dict[Stream, int] = {}
-        cursor: str | None = None
-        while True:
-            page = await asker.query(ListDirectory(cursor=cursor), service_caller("gateway"))
+        async for page in _pages(asker):
             for entry in page.entries:
                 organization = self._organization(entry.org)
                 organization.roles = dict(entry.roles)
+                if organization.slug and organization.slug != entry.slug:
+                    # Deleted since an earlier try to load.
+                    self._by_slug.pop(organization.slug, None)
+                organization.slug = entry.slug
                 if entry.slug:
-                    organization.slug = entry.slug
                     self._by_slug[entry.slug] = organization
-                reached[Stream("identity", entry.org)] = entry.sequence
             self._operators |= set(page.operators)
             self._ended |= dict.fromkeys(page.ended, time.monotonic())
-            platform = Stream("identity", PLATFORM)
-            # The oldest page counts: what came after it arrives as events.
-            reached.setdefault(platform, page.platform_sequence)
-            cursor = page.next
-            if cursor is None:
-                return reached
+            _note(page, reached)
+        self._is_read = True
+        return reached
+
+    async def heads(self, asker: Asker) -> dict[Stream, int]:
+        """How far identity's streams are by now, those included that have begun since the directory was
+        read. What lies between comes as events, in order; reading states over them could undo a newer one."""
+        reached: dict[Stream, int] = {}
+        async for page in _pages(asker):
+            _note(page, reached)
+        return reached
 
     def apply(self, fact: Fact) -> None:
         """One identity event, in order."""
@@ -99,6 +111,8 @@ class Directory:
                 pass
 
     def org_id(self, slug: str) -> str | None:
+        """Raises DirectoryNotRead: that nobody knows it yet is not to say that there is none."""
+        self._must_be_read()
         organization = self._by_slug.get(slug)
         return organization.id if organization else None
 
@@ -115,7 +129,12 @@ class Directory:
         return (Grant(role, org),) if role else ()
 
     def has_ended(self, session: str) -> bool:
+        self._must_be_read()
         return session in self._ended
+
+    def _must_be_read(self) -> None:
+        if not self._is_read:
+            raise DirectoryNotRead("ask again in a moment")
 
     def _organization(self, org: str) -> Organization:
         return self._orgs.setdefault(org, Organization(org))
@@ -130,3 +149,19 @@ class Directory:
     def _changed(self, users: set[str] | None = None, sessions: set[str] | None = None) -> None:
         self.epoch += 1
         self.on_change(users or set(), sessions or set())
+
+
+async def _pages(asker: Asker) -> AsyncIterator[Page]:
+    cursor: str | None = None
+    while True:
+        page = await asker.query(ListDirectory(cursor=cursor), service_caller("gateway"))
+        yield page
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def _note(page: Page, reached: dict[Stream, int]) -> None:
+    reached |= {Stream("identity", entry.org): entry.sequence for entry in page.entries}
+    # The oldest page counts: what came after it arrives as events.
+    reached.setdefault(Stream("identity", PLATFORM), page.platform_sequence)

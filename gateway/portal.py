@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from datetime import timedelta
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
@@ -26,7 +25,8 @@ from libs.telemetry import SpanKind, span
 
 logger = logging.getLogger(__name__)
 PREFETCH = 500
-START_TIMEOUT = timedelta(seconds=5)
+# After a lost connection, for all that identity did meanwhile.
+CATCH_UP_S = 30.0
 
 
 class Portal:
@@ -96,14 +96,12 @@ class Portal:
             logger.info("%s has its directory", self.process)
 
     async def _catch_up(self) -> None:
-        """What was missed: identity's streams to their heads, everything else read again when asked for."""
-        known = self.engine.followed()
-        orgs = tuple(stream.org for stream in known if stream.service == "identity")
-        for start in range(0, len(orgs), 500):
-            heads = await self.asker.heads("identity", orgs[start : start + 500])
-            await self.engine.reach(Position("identity", org, head) for org, head in heads.items())
-        await self.engine.resync(known)
+        """What was missed: whatever was read is read again when asked for, and identity's streams are followed
+        to their heads, also those of organizations that were made meanwhile."""
+        await self.engine.resync(self.engine.followed())
         self.feeds.doubt()
+        heads = await self.directory.heads(self.asker)
+        await self.engine.reach((Position(*stream, head) for stream, head in heads.items()), CATCH_UP_S)
 
     async def _receive(self, message: AbstractIncomingMessage) -> None:
         try:
