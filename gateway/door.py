@@ -16,11 +16,19 @@ from starlette.responses import Response
 
 from gateway.hot import HotRead
 from gateway.portal import Portal
-from gateway.queries import OrganizationNotFound, permitted
+from gateway.queries import permitted
 from gateway.tokens import Claims, SessionOver, TokenMissing, caller_of
 from libs.contracts.base import Caller, Command, Query, Resource
 from libs.contracts.envelope import Position
-from libs.errors import Forbidden, Invalid, NotFound, PermissionMissing, PreconditionFailed, Refused
+from libs.errors import (
+    Forbidden,
+    Invalid,
+    NotFound,
+    OrganizationNotFound,
+    PermissionMissing,
+    PreconditionFailed,
+    Refused,
+)
 from libs.live.answers import Answer
 from libs.live.versions import from_text, to_text
 from libs.permissions import PLATFORM, allows

@@ -11,7 +11,7 @@ from gateway.directory import Directory
 from gateway.tokens import Claims
 from libs.contracts import audit, deploy, identity, registry
 from libs.contracts.base import Filtered, Query, leaves
-from libs.errors import MalformedMessage, NotFound, PermissionMissing, UnknownQuery
+from libs.errors import MalformedMessage, OrganizationNotFound, PermissionMissing, UnknownQuery
 from libs.permissions import EVERYTHING, allows, visible_apps
 from libs.service.commands import field_errors
 
@@ -25,10 +25,6 @@ QUERIES: dict[str, type[Query[Any]]] = {
 }
 # About the caller, whose id is filled in; a client cannot ask about another.
 _OWN = {identity.GetMe, identity.ListOrgs}
-
-
-class OrganizationNotFound(NotFound):
-    """No such organization, or none that the caller belongs to."""
 
 
 class Asked(NamedTuple):

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gateway.directory import Directory
 from gateway.queries import Asked, named_query
 from gateway.tokens import Claims, SessionOver
-from libs.errors import Problem, Refusal
+from libs.errors import Forbidden, Problem, Refusal, TooMany
 from libs.live.engine import Engine
 from libs.live.subscriber import Subscriber
 from libs.live.versions import from_text
@@ -173,12 +173,12 @@ class Sockets:
         task.add_done_callback(self._tasks.discard)
 
 
-class TooManySubscriptions(Refusal):
-    status = 429
+class TooManySubscriptions(TooMany):
+    """The connection holds as many as one may; end some first."""
 
 
-class AnotherSubject(Refusal):
-    status = 403
+class AnotherSubject(Forbidden):
+    """A connection belongs to one person; open another for another."""
 
 
 async def say_problem(connection: Connection, websocket: WebSocket, name: str, problem: Problem) -> None:

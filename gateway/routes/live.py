@@ -13,10 +13,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.door import live_claims
 from gateway.portal import Portal
-from gateway.queries import OrganizationNotFound
 from gateway.sockets import CLOSE_WITHIN_S, HOPELESS, SIGNED_OUT, Connection, say_problem
 from gateway.tokens import caller_of
-from libs.errors import BadRequest, Forbidden, Refusal
+from libs.errors import BadRequest, Forbidden, OrganizationNotFound, Refusal
 
 logger = logging.getLogger(__name__)
 router = APIRouter()

@@ -18,10 +18,10 @@ from gateway.portal import Portal
 from gateway.routes.happened import BOOKMARK_S, STREAM_HEADERS
 from libs.contracts.deploy import Discovery, GetDiscovery
 from libs.contracts.registry import FileRecord, GetFiles, VersionFiles
-from libs.errors import NotFound, Refusal
+from libs.errors import BadRequest, NotFound
 from libs.live.answers import Answer
 from libs.live.subscriber import Subscriber
-from libs.objects import BLOBS
+from libs.objects import BLOBS, ENCODINGS
 
 router = APIRouter(tags=["shells"])
 
@@ -42,7 +42,7 @@ class FileNotFound(NotFound):
     """The version has no file of that path."""
 
 
-class RangeNotSatisfiable(Refusal):
+class RangeNotSatisfiable(BadRequest):
     """The file ends before that range begins."""
 
     status = 416
@@ -167,7 +167,7 @@ def _encodings(request: Request) -> list[str]:
     offers = {
         part.split(";")[0].strip() for part in accepted.split(",") if "q=0" not in part.replace(" ", "")
     }
-    return [encoding for encoding in ("br", "gzip") if encoding in offers]
+    return [encoding for encoding in ENCODINGS if encoding in offers]
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from libs.contracts.identity import (
     OrganizationCreated,
     UpdateOrganization,
 )
-from libs.errors import StaleRevision
+from libs.errors import OrganizationNotFound, StaleRevision
 from services.identity.organizations import domain
 from tests.domain.identity.builders import NOW, ORG, an_org
 
@@ -50,7 +50,7 @@ def test_a_change_of_owners_leaves_the_readers_revision_alone() -> None:
 
 def test_a_deleted_organization_is_not_found() -> None:
     gone, _ = domain.delete(an_org(), ORG, ["usr_ada"], NOW)
-    with pytest.raises(domain.OrganizationNotFound):
+    with pytest.raises(OrganizationNotFound):
         domain.known(gone, ORG)
 
 
