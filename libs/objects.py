@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -14,7 +15,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 # An uploaded archive waits here until its version is published or refused.
 UPLOADS = "uploads"
 BLOBS = "blobs"
-# Stored beside a blob where it is worth it, so that nothing is compressed while serving.
+# Stored beside a blob where it is worth it, so that nothing is compressed while serving. Best first.
 ENCODINGS = ("br", "gzip")
 
 
@@ -64,8 +65,6 @@ class Objects:
 
     async def older_than(self, area: str, seconds: float) -> AsyncIterator[str]:
         """Digests that were stored longer ago than that."""
-        from datetime import UTC, datetime, timedelta
-
         limit = datetime.now(UTC) - timedelta(seconds=seconds)
         async for batch in obstore.list(self._store, prefix=area):
             for meta in batch:

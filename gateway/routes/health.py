@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -39,6 +40,4 @@ async def ready(door: Public) -> dict[str, Any]:
 
 @router.get("/asyncapi")
 async def asyncapi() -> Response:
-    import orjson
-
     return Response(orjson.dumps(document()), media_type="application/json")

@@ -167,7 +167,7 @@ class CommandEdge:
         return problem_bytes(refusal)
 
 
-def caller_from(header: object, service: str) -> Caller:
+def caller_from(header: object) -> Caller:
     """The caller as the gateway wrote it down; a message without one comes from nobody."""
     if isinstance(header, str | bytes) and header:
         return Caller.model_validate_json(header)

@@ -213,7 +213,7 @@ class Service:
 
     async def _guarded(self, name: str, edge: Edge, message: Any) -> bytes:
         try:
-            caller = caller_from(message.raw_message.headers.get(topology.CALLER), self.name)
+            caller = caller_from(message.raw_message.headers.get(topology.CALLER))
             answer = await edge(message.body, caller, message)
         except Refusal as refusal:
             return problem_bytes(refusal)

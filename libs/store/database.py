@@ -6,7 +6,6 @@ its organization to every filter.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -152,13 +151,6 @@ class Database:
         except PyMongoError as error:
             raise DatabaseUnavailable(type(error).__name__) from error
 
-    async def reachable(self) -> bool:
-        try:
-            await self.client.admin.command("ping")
-        except PyMongoError:
-            return False
-        return True
-
     def close(self) -> None:
         self.client.close()
 
@@ -237,11 +229,6 @@ class Scope:
             cursor = self._database.collection(documents.name).find(dict(where), session=self._session)
             found = await cursor.sort(sort.lstrip("-"), ASCENDING).limit(limit).to_list(None)
         return [(document["org"], documents.state(document)) for document in found]
-
-
-def starting_with(prefix: str) -> dict[str, str]:
-    """A filter for strings that begin so; the prefix is taken literally."""
-    return {"$regex": "^" + re.escape(prefix)}
 
 
 class _translated:
