@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from libs.contracts import deploy, registry
+from libs.contracts import deploy, identity, registry
 from libs.contracts.base import Caller, Query, topic
 from libs.contracts.common import Answer, NamedQuery, Snapshot
 from libs.contracts.envelope import Fact, Position, Stream
@@ -35,7 +35,8 @@ VERSIONS_A = registry.ListVersions(org=ORG, app="a")
 PLACEMENTS = deploy.ListPlacements(org=ORG, environment="production", visible=EVERYTHING)
 ROLLOUTS = deploy.ListRollouts(org=ORG, environment="production", visible=EVERYTHING)
 QUERIES: tuple[Query[Any], ...] = (APPS, APP_A, APP_B, VERSIONS_A, PLACEMENTS, ROLLOUTS)
-_CONTRACTS = {query.message: type(query) for query in QUERIES}
+MEMBERS = identity.ListMembers(org=ORG)
+_CONTRACTS = {query.message: type(query) for query in (*QUERIES, MEMBERS)}
 
 # What events touch. Most touch several answers at once: those must never be seen apart.
 CHANGES: tuple[tuple[Stream, tuple[str, ...]], ...] = (
@@ -180,6 +181,13 @@ class World:
         if service in self.down:
             raise ServiceUnavailable(service)
         return {org: self.head(Stream(service, org)) for org in orgs}
+
+
+class EmptyDirectory:
+    """Identity, asked by a gateway that starts before there is anything."""
+
+    async def query(self, query: identity.ListDirectory, caller: Caller) -> identity.Directory:
+        return identity.Directory(entries=(), operators=(), ended=(), platform_sequence=0, next=None)
 
 
 def an_engine(world: World, **kwargs: Any) -> Engine:
