@@ -16,6 +16,10 @@ from libs.telemetry import SpanKind, current_trace_id, leaf, span, trace_id_of
 logger = logging.getLogger(__name__)
 # Requests under way in one process; more are told to come back.
 MAX_IN_FLIGHT = 1_000
+# Event streams held open, which anybody may open on public discovery.
+MAX_STREAMS = 5_000
+# What the short way remembers of a request, times its entries, is memory: longer ones take the long way.
+MAX_HOT_KEY_BYTES = 4 * 1024
 
 
 class BodyTooLarge(TooLarge):
@@ -31,6 +35,7 @@ class Edge:
         self._app = app
         self._portal = portal
         self._in_flight = 0
+        self._streams = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,7 +78,7 @@ class Edge:
             await problem_response(BodyTooLarge(f"{limit} bytes at most"))(scope, receive, send)
             return
         streaming = scope["path"].endswith("/events")
-        if self._in_flight >= MAX_IN_FLIGHT and not streaming:
+        if self._streams >= MAX_STREAMS if streaming else self._in_flight >= MAX_IN_FLIGHT:
             await problem_response(Overloaded("too many requests at once"))(scope, receive, send)
             return
         seen = 0
@@ -93,7 +98,7 @@ class Edge:
             started = started or message["type"] == "http.response.start"
             await send(message)
 
-        self._in_flight += 0 if streaming else 1
+        self._count(streaming, 1)
         try:
             await self._app(scope, counted, noted)
         except BodyTooLarge as refusal:
@@ -106,7 +111,13 @@ class Edge:
             if not started:
                 await problem_response(InternalError(type(error).__name__))(scope, receive, noted)
         finally:
-            self._in_flight -= 0 if streaming else 1
+            self._count(streaming, -1)
+
+    def _count(self, streaming: bool, change: int) -> None:
+        if streaming:
+            self._streams += change
+        else:
+            self._in_flight += change
 
     def _limit(self, scope: Scope) -> int:
         settings = self._portal.settings
@@ -116,7 +127,11 @@ class Edge:
     def _hot_key(self, scope: Scope, method: str, headers: dict[bytes, bytes]) -> Key | None:
         if method != "GET" or b"mes-after" in headers:
             return None
-        return scope["path"], scope["query_string"], headers.get(b"authorization", b"")
+        if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
+            # The routes go by the first, `headers` holds the last: an answer would be kept for another.
+            return None
+        key = scope["path"], scope["query_string"], headers.get(b"authorization", b"")
+        return key if sum(map(len, key)) <= MAX_HOT_KEY_BYTES else None
 
     async def _send_hot(
         self, scope: Scope, hit: HotRead, headers: dict[bytes, bytes], parent: str | None, send: Send
