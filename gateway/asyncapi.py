@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -13,8 +14,10 @@ from libs.contracts.base import Asking, Command, Event, Query, leaves
 MODULES = (audit, deploy, identity, registry)
 
 
+@cache
 def document() -> dict[str, Any]:
-    """Every command and query with its owner, every event with its routing key."""
+    """Every command and query with its owner, every event with its routing key. Made once: it takes long
+    enough that anybody could hold up everybody by asking for it."""
     messages = [*leaves(Command), *leaves(Query), *leaves(Event)]
     _, schemas = models_json_schema(
         [(message, "validation") for message in messages], ref_template="#/components/schemas/{model}"
