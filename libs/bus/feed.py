@@ -73,6 +73,8 @@ class Feed:
     async def reach(self, target: Position, timeout: float) -> None:
         """Waits until a version is applied here, and asks the owner if it does not come by itself."""
         stream = target.stream
+        if target.sequence == 0:
+            return  # nothing to wait for, whatever the name
         try:
             async with asyncio.timeout(timeout):
                 if await self._reached(target):
@@ -85,7 +87,14 @@ class Feed:
                         await asyncio.sleep(0.05)
                     await asyncio.gather(*(self.offer(fact) for fact in facts))
         except TimeoutError:
+            self._forget_unknown(stream)
             raise NotCaughtUp(f"{stream} is not at {target.sequence} here yet") from None
+
+    def _forget_unknown(self, stream: Stream) -> None:
+        """Clients may ask for versions of streams that are not there; names without end must not stay."""
+        state = self._streams.get(stream)
+        if state and not state.position and not state.facts and (state.worker is None or state.worker.done()):
+            del self._streams[stream]
 
     async def _reached(self, target: Position) -> bool:
         known = self.position(target.stream)

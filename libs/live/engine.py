@@ -172,13 +172,28 @@ class Engine:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         for position in positions:
+            if position.sequence == 0:
+                continue  # nothing was seen of it, and any name would do
             if position.stream not in self._streams:
                 if position.service not in self._followed_whole:
                     continue
-                self.start_at(position.stream, 0)
+                await self._begin(position, deadline)
             left = deadline - loop.time()
             if not await self._arrives(position, min(ON_ITS_WAY_S, left)):
                 await self.feed.reach(position, max(deadline - loop.time(), 0.0))
+
+    async def _begin(self, position: Position, deadline: float) -> None:
+        """Follows a stream that is there. Its owner is asked, as clients may make up names without end."""
+        stream = position.stream
+        try:
+            async with asyncio.timeout_at(deadline):
+                head = (await self._asker.heads(stream.service, (stream.org,)))[stream.org]
+        except TimeoutError:
+            raise NotCaughtUp(f"the owner of {stream} does not answer") from None
+        if head < position.sequence:
+            raise NotCaughtUp(f"{stream} is not at {position.sequence} anywhere")
+        if stream not in self._streams:
+            self.start_at(stream, 0)
 
     async def catch_up(self, positions: Iterable[Position]) -> None:
         """Waits until no picture from now on is older than these versions; NotCaughtUp if it cannot."""
@@ -357,7 +372,7 @@ class Engine:
             if answer.fill(found.value, found.problem, snapshot.sequence) and answer.watchers:
                 self._picture(stream).changed.add(answer)
             for position in after:
-                if position.stream != stream:
+                if position.stream != stream and position.sequence > 0:
                     answer.saw[position.stream] = max(position.sequence, answer.saw.get(position.stream, -1))
             answer.doubted = answer.doubted or not heard_all_since
 
