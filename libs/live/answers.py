@@ -150,7 +150,8 @@ class Answers:
             # Sizes are looked at now and then: a sum over all is cheap against a wrong bound.
             if len(self._by_key) % 256:
                 return
-            self._bytes = sum(len(answer.body) for answer in self._by_key.values())
+            # The arguments count too, in the key and in the answer: clients choose how long they are.
+            self._bytes = sum(len(answer.body) + 2 * len(key[1]) for key, answer in self._by_key.items())
             if self._bytes <= MAX_BYTES:
                 return
         surplus = max(len(self._by_key) - MAX_ANSWERS, len(self._by_key) // 8)
