@@ -40,7 +40,10 @@ class RecordRefusal(Command[None]):
 
 
 class ListEntries(Paged, Query[Page[Entry]], permission="audit:read"):
-    """Newest first. `action` and `resource` match exactly or, ending in `*`, by prefix."""
+    """Newest first. `action` matches exactly or, ending in `*`, by its beginning.
+
+    `resource_prefix` finds a node with everything below it or, ending in `*`, by its beginning.
+    """
 
     org: str
     actor: str | None = None
