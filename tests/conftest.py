@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from deploy.local import LocalPortal
+
+# On a busy machine an example may take any time; what is asserted is never how long.
+settings.register_profile("portal", deadline=None)
+settings.load_profile("portal")
 
 # Cheap on purpose: these tests are about everything but the cost of a password hash.
 FAST = {"MES_ARGON2_MEMORY_KIB": "1024", "MES_ARGON2_PASSES": "1"}
