@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractConnection, AbstractExchange
@@ -42,7 +42,6 @@ class Relay:
         self._tasks: list[asyncio.Task[None]] = []
         # Before the first consumer has declared its queue, facts wait here rather than go nowhere.
         self.mandatory = True
-        self.oldest_unsent: datetime | None = None
         journal.on_commit = self.wake
 
     @property
@@ -148,16 +147,10 @@ class Relay:
             await asyncio.sleep(SWEEP_EVERY_S * random.uniform(0.5, 1.5))
             try:
                 left = await self._journal.unsent(SWEEP_AFTER)
-                self.oldest_unsent = min((fact.time for fact in left), default=None)
                 for start in range(0, len(left), WINDOW):
                     await self._send(left[start : start + WINDOW])
                 if left:
                     await self._mark_now()
-                    self.oldest_unsent = None
                     logger.info("swept up %d facts", len(left))
             except Exception as error:
                 logger.warning("sweep put off: %r", error)
-
-    def lag(self) -> timedelta:
-        """Age of the oldest fact that the broker has not confirmed."""
-        return datetime.now(UTC) - self.oldest_unsent if self.oldest_unsent else timedelta(0)
