@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import NamedTuple
 
+from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from gateway.app import create
@@ -23,12 +24,14 @@ class Route(NamedTuple):
         return f"{self.method} {self.path}"
 
 
+def _application() -> FastAPI:
+    folder = f"file://{tempfile.gettempdir()}"
+    return create(Portal(GatewaySettings(amqp_url="amqp://nobody@localhost", objects_url=folder)))
+
+
 def route_table() -> list[Route]:
-    settings = GatewaySettings(
-        amqp_url="amqp://nobody@localhost", objects_url=f"file://{tempfile.gettempdir()}"
-    )
     found = []
-    for context in iter_route_contexts(create(Portal(settings)).routes):
+    for context in iter_route_contexts(APP.routes):
         guards = [
             dependency.call.__name__
             for dependency in getattr(getattr(context, "dependant", None), "dependencies", ())
@@ -40,6 +43,8 @@ def route_table() -> list[Route]:
     return found
 
 
+APP = _application()
+DOCUMENT = APP.openapi()
 ROUTES = route_table()
 IN_ORG = [route for route in ROUTES if route.guard == "in_org"]
 SIGNED_IN = [route for route in ROUTES if route.guard == "signed_in"]
