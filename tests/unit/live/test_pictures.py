@@ -15,6 +15,7 @@ from libs.live.answers import Answers
 from libs.live.engine import Engine
 from tests.unit.live.world import (
     APP_A,
+    APP_B,
     APPS,
     CHANGES,
     DEPLOY,
@@ -23,6 +24,7 @@ from tests.unit.live.world import (
     QUERIES,
     REGISTRY,
     ROLLOUTS,
+    VERSIONS_A,
     Client,
     Torn,
     World,
@@ -262,8 +264,35 @@ def test_a_stream_of_events_that_never_pauses_starves_nobody() -> None:
     run(story())
 
 
+def test_two_halves_that_change_in_turn_do_not_chase_each_other() -> None:
+    """While one half is read, the other changes: from then on they are read together."""
+
+    async def story() -> None:
+        world = World(by_hand=True)
+        engine = an_engine(world)
+        client = Client(engine, world)
+        for query in (APPS, APP_A, APP_B, VERSIONS_A):
+            client.subscribe(query)
+        await settle()
+        world.reply(world.readings[0])
+        await settle()
+        assert await client.take()
+        await deliver(engine, world.commit(*CHANGES[1]))
+        await settle()
+        for turn in range(20):
+            (reading,) = world.readings
+            await deliver(engine, world.commit(*CHANGES[2 - turn % 2]))
+            world.reply(reading)
+            await settle()
+            if await client.take():
+                break
+        assert len(client.frames) == 2
+
+    run(story())
+
+
 def test_ordinary_reads_that_never_pause_starve_no_picture() -> None:
-    """Readers of a watched answer keep renewing it ahead of the picture."""
+    """Readers of a watched answer keep renewing it ahead of the picture, as events go on."""
 
     async def story() -> None:
         world = World(by_hand=True)
@@ -277,14 +306,22 @@ def test_ordinary_reads_that_never_pause_starve_no_picture() -> None:
             await deliver(engine, world.commit(*CHANGES[turn % 2]))
             readers += [asyncio.create_task(engine.read(query)) for query in (APPS, APP_A)]
             await settle(3)
-            for reading in list(world.readings):
+            # The picture's reading was looked at before the readers' own, and comes back after them.
+            *overtaking, picture = sorted(world.readings, key=lambda reading: len(reading.queries))
+            picture.snapshot = world.snapshot(picture)
+            for reading in overtaking:
+                await deliver(engine, world.commit(*CHANGES[turn % 2]))
                 world.reply(reading)
+                await settle(3)
+            world.reply(picture)
+            await settle(3)
         await settle()
-        for reading in list(world.readings):
-            world.reply(reading)
+        while world.readings:
+            world.reply(world.readings[0])
+            await settle()
         following.cancel()
         await asyncio.gather(following, *readers, return_exceptions=True)
-        assert len(client.frames) > 20
+        assert len(client.frames) > 140  # hardly a turn without one
         assert all(reader.done() and not reader.exception() for reader in readers)
 
     run(story())
