@@ -96,8 +96,8 @@ class Portal:
             logger.info("%s has its directory", self.process)
 
     async def _catch_up(self) -> None:
-        """What was missed: whatever was read is read again when asked for, and identity's streams are followed
-        to their heads, also those of organizations that were made meanwhile."""
+        """What was missed: whatever was read is read again when asked for, and identity's streams are
+        followed to their heads, also those of organizations that were made meanwhile."""
         await self.engine.resync(self.engine.followed())
         self.feeds.doubt()
         heads = await self.directory.heads(self.asker)

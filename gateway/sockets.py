@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gateway.directory import Directory
 from gateway.queries import Asked, named_query
 from gateway.tokens import Claims, SessionOver
+from libs.contracts.envelope import Position
 from libs.errors import Forbidden, Problem, Refusal, TooMany
 from libs.live.engine import Engine
 from libs.live.subscriber import Subscriber
@@ -65,9 +66,11 @@ class Sockets:
     async def open(self, claims: Claims, websocket: WebSocket, resume: Any) -> tuple[Connection, bool]:
         """A connection, and whether it goes on where the client was. Raises NotCaughtUp if this gateway is
         behind what the client has seen: nobody goes back in time."""
+        seen: tuple[Position, ...] = ()
         if isinstance(resume, dict):
             at = str(resume.get("at", ""))
-            await self._engine.catch_up(from_text(at))
+            seen = from_text(at)
+            await self._engine.catch_up(seen)
             if self._directory.has_ended(claims.session):
                 # It ended while we waited, when nobody could know of this socket.
                 raise SessionOver("sign in again")
@@ -76,6 +79,7 @@ class Sockets:
                 self._take_over(known, claims, websocket)
                 return known, True
         connection = Connection(claims, websocket)
+        connection.subscriber.seen = seen
         self._by_session[connection.session] = connection
         return connection, False
 

@@ -27,7 +27,7 @@ from libs.contracts.envelope import Fact, Position, Stream
 from libs.errors import NotCaughtUp, Refusal
 from libs.live.answers import Answer, Answers
 from libs.live.subscriber import Subscriber
-from libs.live.versions import to_text
+from libs.live.versions import MOST_POSITIONS, to_text
 from libs.telemetry import current_traceparent, following, span
 
 logger = logging.getLogger(__name__)
@@ -406,13 +406,16 @@ class Engine:
             self.unsubscribe(subscriber, name)
 
     def version_of(self, subscriber: Subscriber) -> str:
-        """The pictures that this client's answers come from."""
+        """The pictures that this client's answers come from, and what it had seen of streams that it is yet
+        to get an answer from: if it leaves before that, it must still not be shown less."""
         streams = {answer.stream for answer in subscriber.holds.values()} & self._streams.keys()
-        return to_text(
-            Position(*stream, self._streams[stream].shown)
-            for stream in streams
-            if self._streams[stream].shown >= 0
-        )
+        shown = {
+            stream: self._streams[stream].shown for stream in streams if self._streams[stream].shown >= 0
+        }
+        for position in subscriber.seen:
+            if position.stream not in shown and len(shown) < MOST_POSITIONS:
+                shown[position.stream] = position.sequence
+        return to_text(Position(*stream, sequence) for stream, sequence in shown.items())
 
     def _join(self, subscriber: Subscriber, name: str, answer: Answer) -> None:
         self._picture(answer.stream).joined.append((subscriber, name, answer))

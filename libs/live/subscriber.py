@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
+from libs.contracts.envelope import Position
 from libs.live.answers import Answer
 from libs.live.versions import numbered
 
@@ -57,6 +58,8 @@ class Subscriber:
         self.holds: dict[str, Answer] = {}
         # The version that the client was last told; frames lead from it to the next.
         self.sent = ""
+        # What its client was told on another connection, before it had to start over here.
+        self.seen: tuple[Position, ...] = ()
         self._version = ""
         self._frames = 0
         self._waiting: dict[str, Pushed] = {}

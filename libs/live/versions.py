@@ -9,7 +9,8 @@ from libs.contracts.envelope import Position
 from libs.errors import BadRequest
 
 _PART = re.compile(r"^(identity|registry|deploy|audit|frame)/([A-Za-z0-9_]{1,64})=([0-9]{1,18})\Z")
-_MOST = 64
+# More than the subscriptions of one connection can come from.
+MOST_POSITIONS = 256
 # Beside the streams, a connection counts its own frames, so that no two of them end in the same version.
 _FRAME = "frame"
 
@@ -33,6 +34,6 @@ def from_text(text: str) -> tuple[Position, ...]:
         return ()
     parts = text.split(",")
     found = [_PART.match(part) for part in parts]
-    if len(parts) > _MOST or not all(found):
+    if len(parts) > MOST_POSITIONS + 1 or not all(found):
         raise MalformedVersion("a version is given back as it was given out")
     return tuple(Position(m[1], m[2], int(m[3])) for m in found if m and m[1] != _FRAME)
