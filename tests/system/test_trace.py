@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.local import LocalPortal
-from libs.telemetry.tree import edges_of, spans_of, tree_of
+from libs.telemetry.tree import spans_of, tree_of
 from tests.portal import Person, somebody
 from tests.system.live import LiveClient
 
@@ -23,6 +23,16 @@ EDGES = {
     ("registry", "gateway"),  # where the version is live now
     ("registry", "audit"),
 }
+
+
+def edges_of(spans: Spans) -> set[tuple[str, str]]:
+    """Which service called or notified which: pairs of service names, the caller first."""
+    service = {span["span"]: span["service"] for span in spans}
+    return {
+        (service[span["parent"]], span["service"])
+        for span in spans
+        if span["parent"] in service and service[span["parent"]] != span["service"]
+    }
 
 
 def named(spans: Spans, service: str, name: str) -> Spans:
