@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts.envelope import Position
-from libs.live.versions import MalformedVersion, from_text, numbered, to_text
+from libs.live.versions import MOST_POSITIONS, MalformedVersion, from_text, numbered, to_text
 
 positions = st.builds(
     Position,
@@ -55,7 +55,7 @@ def test_any_other_text_is_refused_or_means_the_same_when_given_out_again(text: 
         "registry/o/g=1",
         "registry/org=\u0661",
         "registry/org=" + "9" * 19,
-        ",".join(["registry/org=1"] * 65),
+        ",".join(["registry/org=1"] * (MOST_POSITIONS + 2)),
     ],
 )
 def test_what_is_no_version_is_refused(text: str) -> None:
