@@ -364,8 +364,10 @@ class Engine:
             stream.service, stream.org, tuple(answer.named for answer in answers), self._caller, after
         )
         if stream not in self._streams:
-            # The queue was bound before this reading: whatever comes later will arrive.
-            self.start_at(stream, snapshot.sequence)
+            # The queue was bound before this reading: whatever comes later will arrive. The newest commit
+            # that was read may not be on the disk yet (it is told only then), so a picture waits to be told
+            # of it: a database that dies in this moment must not take a client back in time.
+            self.start_at(stream, max(snapshot.sequence - 1, 0))
         # Between the snapshot and the first fact heard there may be facts that nobody here has heard.
         heard_all_since = doubts == self._doubts and snapshot.sequence >= self._streams[stream].since
         for answer, found in zip(answers, snapshot.answers, strict=True):

@@ -122,7 +122,10 @@ class Database:
         self.client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
             url, tz_aware=True, serverSelectionTimeoutMS=SERVER_SELECTION_MS, connectTimeoutMS=3_000
         )
-        self._database = self.client.get_database(name, write_concern=DURABLE)
+        # What is read cannot be rolled back either.
+        self._database = self.client.get_database(
+            name, write_concern=DURABLE, read_concern=ReadConcern("majority")
+        )
 
     def collection(self, name: str) -> AsyncIOMotorCollection[dict[str, Any]]:
         return self._database.get_collection(name)
