@@ -114,7 +114,9 @@ async def test_one_tree_from_the_request_to_the_live_frame(portal: LocalPortal) 
     assert kinds >= {"server", "client", "producer", "consumer", "internal"}
     databases = [span for span in spans if span["attributes"].get("db.system.name") == "mongodb"]
     assert {span["service"] for span in databases} >= {"deploy", "registry", "audit"}
-    assert not [span for span in spans if span["error"]]
+    # Deciding again after somebody else's commit is ordinary; nothing else may go wrong.
+    errors = {span["error"] for span in spans if span["error"]}
+    assert all("StateChanged" in error for error in errors), errors
 
     # The frame hangs below the event that brought it, and that below the commit that it tells of.
     frame = named(spans, "gateway", "live.frame")[0]
