@@ -408,15 +408,15 @@ class Engine:
             self.unsubscribe(subscriber, name)
 
     def version_of(self, subscriber: Subscriber) -> str:
-        """The pictures that this client's answers come from, and what it had seen of streams that it is yet
-        to get an answer from: if it leaves before that, it must still not be shown less."""
+        """The pictures that this client's answers come from; of streams that it is yet to get an answer from,
+        what it had seen before, for if it leaves before that it must still not be shown less."""
         streams = {answer.stream for answer in subscriber.holds.values()} & self._streams.keys()
         shown = {
             stream: self._streams[stream].shown for stream in streams if self._streams[stream].shown >= 0
         }
         for position in subscriber.seen:
-            if position.stream not in shown and len(shown) < MOST_POSITIONS:
-                shown[position.stream] = position.sequence
+            if position.stream in shown or len(shown) < MOST_POSITIONS:
+                shown[position.stream] = max(position.sequence, shown.get(position.stream, 0))
         return to_text(Position(*stream, sequence) for stream, sequence in shown.items())
 
     def _join(self, subscriber: Subscriber, name: str, answer: Answer) -> None:
