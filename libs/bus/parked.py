@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,22 +12,40 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from libs.bus import topology
 from libs.contracts.common import ParkedMessage
 
+# What a message that is sent back leaves behind: nobody waits for it any more, and its tries begin anew.
+_PAST = (topology.ATTEMPT, topology.REASON, topology.PARKED_AT, topology.DEADLINE)
 
-async def park(channel: AbstractChannel, service: str, body: bytes, reason: str, origin: Any) -> None:
+
+def sender_of(message: Any, user: str) -> str:
+    """Who sent it first. The broker vouches for `user_id`, so a copy that `user` sent can be believed."""
+    if message.user_id == user and topology.SENDER in message.headers:
+        return str(message.headers[topology.SENDER])
+    return message.user_id or ""
+
+
+def copy_of(message: Any, user: str, headers: dict[str, Any]) -> Message:
+    """A copy that `user` sends, to be processed later or never."""
+    return Message(
+        message.body,
+        headers={**headers, topology.SENDER: sender_of(message, user)},
+        content_type=message.content_type,
+        # Somebody else's message may have none, and an operator must be able to name it.
+        message_id=message.message_id or uuid.uuid4().hex,
+        user_id=user,
+        delivery_mode=DeliveryMode.PERSISTENT,
+    )
+
+
+async def park(channel: AbstractChannel, service: str, user: str, reason: str, origin: Any) -> None:
     """Puts a copy aside, confirmed, before the original is acknowledged. `origin` is the message."""
     exchange = await channel.get_exchange(topology.RETRY, ensure=False)
     headers = dict(origin.headers)
     headers.setdefault(topology.ORIGIN_EXCHANGE, origin.exchange or "")
     headers.setdefault(topology.ORIGIN_KEY, origin.routing_key or "")
     headers |= {topology.REASON: reason[:500], topology.PARKED_AT: datetime.now(UTC).isoformat()}
-    message = Message(
-        body,
-        headers=headers,
-        content_type=origin.content_type,
-        message_id=origin.message_id,
-        delivery_mode=DeliveryMode.PERSISTENT,
+    await exchange.publish(
+        copy_of(origin, user, headers), routing_key=topology.parked_queue(service), mandatory=True
     )
-    await exchange.publish(message, routing_key=topology.parked_queue(service), mandatory=True)
 
 
 async def listing(channel: AbstractChannel, service: str, limit: int) -> list[ParkedMessage]:
@@ -38,7 +57,7 @@ async def listing(channel: AbstractChannel, service: str, limit: int) -> list[Pa
     return found
 
 
-async def replay(channel: AbstractChannel, service: str, ids: set[str]) -> list[str]:
+async def replay(channel: AbstractChannel, service: str, user: str, ids: set[str]) -> list[str]:
     """Sends each back to its own queue with a fresh count of attempts; those not named stay."""
     replayed = []
     for message in await _fetch(channel, service, 1000):
@@ -46,24 +65,13 @@ async def replay(channel: AbstractChannel, service: str, ids: set[str]) -> list[
         if identity not in ids:
             await message.nack(requeue=True)
             continue
-        headers = {
-            key: value
-            for key, value in message.headers.items()
-            if key not in (topology.ATTEMPT, topology.REASON, topology.PARKED_AT)
-        }
         # An event goes to this service alone, not to everybody again.
         command = message.headers.get(topology.ORIGIN_EXCHANGE) == topology.COMMANDS
         name = topology.COMMANDS if command else topology.RETRY
         key = str(message.headers[topology.ORIGIN_KEY]) if command else topology.events_queue(service)
         exchange = await channel.get_exchange(name, ensure=False)
-        copy = Message(
-            message.body,
-            headers=headers,
-            content_type=message.content_type,
-            message_id=identity,
-            delivery_mode=DeliveryMode.PERSISTENT,
-        )
-        await exchange.publish(copy, routing_key=key, mandatory=True)
+        headers = {header: value for header, value in message.headers.items() if header not in _PAST}
+        await exchange.publish(copy_of(message, user, headers), routing_key=key, mandatory=True)
         await message.ack()
         replayed.append(identity)
     return replayed

@@ -41,6 +41,8 @@ RETRIED = "mes-retried"
 ATTEMPT = "x-attempt"
 REASON = "mes-reason"
 PARKED_AT = "mes-parked-at"
+# Who sent the original of a copy.
+SENDER = "mes-sender"
 ORIGIN_EXCHANGE = "mes-origin-exchange"
 ORIGIN_KEY = "mes-origin-key"
 TRACEPARENT = "traceparent"
@@ -51,7 +53,8 @@ EVENT_QUEUE_ARGUMENTS: FieldTable = {
     "x-single-active-consumer": True,
     "x-delivery-limit": 20,
 }
-PARKED_QUEUE_ARGUMENTS: FieldTable = {"x-queue-type": "quorum"}
+# To look is to take and give back, which must never count as failing.
+PARKED_QUEUE_ARGUMENTS: FieldTable = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
 
 
 def events_queue(service: str) -> str:
@@ -69,7 +72,10 @@ def parked_queue(service: str) -> str:
 async def declare_for(channel: AbstractChannel, service: str) -> None:
     """Declares what a service owns; run at each start, it changes nothing that is there already."""
     retry = await channel.get_exchange(RETRY)
-    await channel.declare_queue(parked_queue(service), durable=True, arguments=PARKED_QUEUE_ARGUMENTS)
+    parked = await channel.declare_queue(
+        parked_queue(service), durable=True, arguments=PARKED_QUEUE_ARGUMENTS
+    )
+    await parked.bind(retry, routing_key=parked_queue(service))
     bindings = FOLLOWERS.get(service)
     if not bindings:
         return
@@ -83,8 +89,6 @@ async def declare_for(channel: AbstractChannel, service: str) -> None:
             "x-dead-letter-routing-key": parked_queue(service),
         },
     )
-    parked = await channel.get_queue(parked_queue(service))
-    await parked.bind(retry, routing_key=parked_queue(service))
     events = await channel.get_exchange(EVENTS)
     for key in bindings:
         await queue.bind(events, routing_key=key)

@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel
 
 from libs.bus import topology
 from libs.bus.feed import Feed
-from libs.bus.parked import park
+from libs.bus.parked import copy_of, park, sender_of
 from libs.bus.rpc import Asker
 from libs.contracts.base import Event, Resource
 from libs.contracts.envelope import Fact, Stream
@@ -41,12 +40,15 @@ class Following:
     def __init__(
         self,
         service: str,
+        user: str,
         react: React,
         journal: Journal,
         asker: Asker,
         linger: timedelta = timedelta(0),
     ) -> None:
         self._service = service
+        # Our name at the broker.
+        self._user = user
         self._react = react
         self._journal = journal
         self.feed = Feed(self._apply, self._position, asker.events_after, linger)
@@ -54,8 +56,8 @@ class Following:
         self._known: dict[Stream, Followed] = {}
         # Set by the service when its channel for publishing copies is open.
         self.channel: AbstractChannel | None = None
-        # False where all services share one broker user, so that its name proves nothing.
-        self.senders_are_services = True
+        # Not where all services share one broker user, so that its name proves nothing.
+        self._senders_are_services = user == service
 
     async def receive(self, message: Any) -> None:
         """One delivery. Returns when it may be acknowledged; raises to have it delivered again."""
@@ -109,11 +111,10 @@ class Following:
         return known.sequence if known else 0
 
     def _check_sender(self, fact: Fact, message: Any) -> None:
-        """The broker vouches for `user_id`: an event must come from the service it names as its source."""
-        sender = message.user_id
-        copied_by_us = topology.ATTEMPT in message.headers
-        if self.senders_are_services and not copied_by_us and sender != fact.service:
-            raise ValueError(f"an event of {fact.service} was sent by {sender}")
+        """An event must come from the service that it names as its source."""
+        sender = sender_of(message, self._user)
+        if self._senders_are_services and sender != fact.service:
+            raise ValueError(f"an event of {fact.service} was sent by {sender or 'nobody'}")
 
     async def _retry_later(self, message: Any, error: Exception) -> None:
         attempt = int(str(message.headers.get(topology.ATTEMPT, 0))) + 1
@@ -122,19 +123,13 @@ class Following:
             return
         delay = min(attempt - 1, len(topology.RETRY_DELAYS) - 1)
         exchange = await self._open().get_exchange(topology.RETRY, ensure=False)
-        copy = Message(
-            message.body,
-            headers={**message.headers, topology.ATTEMPT: attempt},
-            content_type=message.content_type,
-            message_id=message.message_id,
-            delivery_mode=DeliveryMode.PERSISTENT,
-        )
+        copy = copy_of(message, self._user, {**message.headers, topology.ATTEMPT: attempt})
         # Confirmed before the original is acknowledged, so the message is never nowhere.
         await exchange.publish(copy, routing_key=topology.retry_queue(self._service, delay), mandatory=True)
 
     async def _park(self, message: Any, reason: str) -> None:
         logger.warning("parked a message: %s", reason)
-        await park(self._open(), self._service, message.body, reason, message)
+        await park(self._open(), self._service, self._user, reason, message)
 
     def _open(self) -> AbstractChannel:
         if self.channel is None or self.channel.is_closed:

@@ -110,8 +110,8 @@ class Service:
     def follows(self, react: React, linger: timedelta = timedelta(0)) -> None:
         """What this service makes of the facts that it follows (`topology.FOLLOWERS`). `linger` trades a
         moment of delay for fewer commits."""
-        self._following = Following(self.name, react, self.journal, self.asker, linger)
-        self._following.senders_are_services = self.settings.broker_user == self.name
+        user = self.settings.broker_user
+        self._following = Following(self.name, user, react, self.journal, self.asker, linger)
 
     def run(self, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
         logging.basicConfig(
@@ -225,7 +225,11 @@ class Service:
         if b'"code":"malformed_message"' in answer[:600] and not _is_json(message.body):
             # Not a client's mistake: whoever sends this is not one of ours. Kept for the operator.
             await parked.park(
-                self._side_channel, self.name, message.body, "not a message of ours", message.raw_message
+                self._side_channel,
+                self.name,
+                self.settings.broker_user,
+                "not a message of ours",
+                message.raw_message,
             )
         return answer
 
@@ -273,7 +277,8 @@ class Service:
 
         async def replay_parked(body: bytes, caller: Caller, message: Any) -> bytes:
             asked = ReplayParked.model_validate_json(body)
-            done = await parked.replay(self._side_channel, self.name, set(asked.ids))
+            user = self.settings.broker_user
+            done = await parked.replay(self._side_channel, self.name, user, set(asked.ids))
             return answer_bytes(encode(Replayed(replayed=tuple(done))), {})
 
         common = {
