@@ -147,16 +147,29 @@ async def test_a_rollout_appears_in_the_open_page_within_a_second(shell: Shell) 
     assert median < PROMISED_S, took
 
 
-async def test_the_stream_comes_back_after_a_lost_line(shell: Shell) -> None:
+async def test_a_page_that_was_offline_catches_up_by_itself(shell: Shell) -> None:
+    """An offline browser refuses new requests but may keep its stream: it may hear of a version that it
+    cannot load. Either way nobody has to press anything."""
     await shell.shows("orders", "1.0.0")
     live = shell.page.get_by_test_id("live")
     await expect(live).to_have_attribute("data-state", "open", timeout=WITHIN_MS)
     await shell.page.context.set_offline(True)
-    # An offline browser refuses new requests; what is open it may keep, so the rollout may or may not show.
     await shell.owner.roll_out(shell.org, "orders", "1.1.0")
     await shell.page.context.set_offline(False)
     await shell.applied("orders", "1.1.0")
     await expect(live).to_have_attribute("data-state", "open", timeout=WITHIN_MS)
+    assert await shell.page.evaluate("window.marker") == "the same page"
+
+
+async def test_a_version_that_could_not_be_loaded_is_tried_again(shell: Shell) -> None:
+    await shell.shows("orders", "1.0.0")
+    manifest = "**/orders/1.1.0/mf-manifest.json"
+    await shell.page.route(manifest, lambda route: route.abort())
+    await shell.owner.roll_out(shell.org, "orders", "1.1.0")
+    await expect(shell.page.get_by_test_id("error-orders")).to_be_visible(timeout=WITHIN_MS)
+    await shell.shows("inventory", "1.0.0")
+    await shell.page.unroute(manifest)
+    await shell.applied("orders", "1.1.0")
     assert await shell.page.evaluate("window.marker") == "the same page"
 
 

@@ -23,6 +23,8 @@ export interface Panel {
   since: number;
   /** The version that was on the screen before. */
   from: string | null;
+  /** Loads of this target that have failed. */
+  failures: number;
 }
 
 export interface State {
@@ -36,6 +38,7 @@ type ModuleLike = Record<string, unknown>;
 /** A load that hangs must not keep the next version waiting. */
 const patience = 2000;
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+const pauseAfter = (failures: number) => Math.min(1000 * 2 ** failures, 30_000);
 const message = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 /** The panels on the page and what discovery last said about them. */
@@ -74,6 +77,7 @@ export class Panels {
         error: owner === undefined ? null : `The container name “${target.container}” is taken by ${owner}.`,
         since,
         from: old ? (old.loaded?.version ?? old.from) : null,
+        failures: 0,
       };
       if (!panel.error) starts.push(panel);
       return panel;
@@ -89,7 +93,7 @@ export class Panels {
   retry(app: string) {
     const old = this.state.panels.find((panel) => panel.target.app === app);
     if (!old) return;
-    const panel: Panel = { ...old, id: ++this.ids, error: null, since: now() };
+    const panel: Panel = { ...old, id: ++this.ids, error: null, since: now(), failures: old.failures + 1 };
     this.replace(old.id, panel);
     void this.load(panel);
   }
@@ -134,6 +138,8 @@ export class Panels {
       this.sweep(container);
     } catch (error) {
       this.fail(panel.id, error);
+      // The line may have been down for a moment; one that throws while it renders is not tried again.
+      setTimeout(() => this.find(panel.id)?.error && this.retry(panel.target.app), pauseAfter(panel.failures));
     }
   }
 
