@@ -46,13 +46,3 @@ def tree_of(spans: list[dict[str, Any]]) -> list[Node]:
         parent = nodes.get(node.span["parent"] or "")
         (parent.children if parent else roots).append(node)
     return roots
-
-
-def edges_of(spans: list[dict[str, Any]]) -> set[tuple[str, str]]:
-    """Which service called or notified which: pairs of service names, the caller first."""
-    service = {span["span"]: span["service"] for span in spans}
-    return {
-        (service[span["parent"]], span["service"])
-        for span in spans
-        if span["parent"] in service and service[span["parent"]] != span["service"]
-    }
