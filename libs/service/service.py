@@ -57,6 +57,8 @@ EVENT_PREFETCH = 200
 # How long a read waits for a version that the caller has seen and this service follows.
 CATCH_UP_S = 3.0
 DRAIN_S = 5.0
+# Between two tries to reach a broker that has gone.
+RECONNECT_S = 0.5
 
 Edge = Callable[[bytes, Caller, Any], Awaitable[bytes]]
 _COMMAND_ARGUMENTS: ClassicQueueArgs = {"x-message-ttl": int(topology.COMMAND_TTL.total_seconds() * 1000)}
@@ -87,6 +89,7 @@ class Service:
             settings.amqp_url,
             apply_types=False,
             logger=None,
+            reconnect_interval=RECONNECT_S,
             # What this broker publishes is answers. One that is lost is asked for again.
             default_channel=Channel(publisher_confirms=False),
         )
