@@ -45,6 +45,11 @@ class Index:
     # Only documents that match are in the index; a filter must say the same to use it.
     where: tuple[tuple[str, str], ...] = ()
 
+    def serves(self, fields: set[str]) -> bool:
+        """Whether these fields are what the index begins with."""
+        names = {key.lstrip("-") for key in self.keys[: len(fields)]}
+        return names | {key for key, _ in self.where} == fields | {key for key, _ in self.where}
+
     def model(self) -> IndexModel:
         keys = self.keys if self.across else ("org", *self.keys)
         options: dict[str, Any] = {"unique": self.unique}
@@ -91,6 +96,17 @@ class Documents(Generic[State]):
         self.indexes = tuple(indexes)
         self.opaque = opaque
         self._key = key
+        self._served: set[tuple[str, ...]] = set()
+
+    def check(self, where: Filter, sort: str | None = None) -> None:
+        """Raises ValueError for a query that no declared index serves: it would read the whole collection."""
+        asked = (*where, sort or "")
+        if asked in self._served:
+            return
+        fields = {*where, *([sort.lstrip("-")] if sort else [])} - {"org"}
+        if fields != {"_id"} and not any(index.serves(fields) for index in self.indexes):
+            raise ValueError(f"{self.name} has no index for {sorted(fields)}")
+        self._served.add(asked)
 
     def put(self, state: State, org: str | None = None) -> Change:
         """Writes a state whose revision the domain has raised by one."""
@@ -178,6 +194,7 @@ class Scope:
         return await self.first(documents, {"_id": f"{self.org}/{key}"})
 
     async def first(self, documents: Documents[State], where: Filter) -> State | None:
+        documents.check(where)
         with _reading("findOne", documents.name), _translated():
             found = await self._database.collection(documents.name).find_one(
                 {**where, "org": self.org}, session=self._session
@@ -192,6 +209,7 @@ class Scope:
         limit: int = 0,
     ) -> list[State]:
         """`sort` is a field, descending with a leading `-`."""
+        documents.check(where, sort)
         with _reading("find", documents.name), _translated():
             cursor = self._database.collection(documents.name).find(
                 {**where, "org": self.org}, session=self._session
@@ -202,18 +220,6 @@ class Scope:
                 cursor = cursor.limit(limit)
             found = await cursor.to_list(None)
         return [documents.state(document) for document in found]
-
-    async def page(
-        self, documents: Documents[State], after: str | None, limit: int, keys: Iterable[str] | None = None
-    ) -> list[State]:
-        """Documents in the order of their keys, after one of them; only those named, if any are."""
-        where: dict[str, Any] = {"$gt": self.id_of(after or ""), "$lt": f"{self.org}0"}  # "0" follows "/"
-        if keys is not None:
-            where["$in"] = [self.id_of(key) for key in keys]
-        return await self.find(documents, {"_id": where}, sort="_id", limit=limit)
-
-    def id_of(self, key: str) -> str:
-        return f"{self.org}/{key}"
 
     async def head(self) -> int:
         """The newest sequence of this organization's stream."""
@@ -228,6 +234,7 @@ class Scope:
     ) -> list[tuple[str, State]]:
         """Rows of every organization, each with its organization. For installation-wide work only: the
         callers are few, and a test counts them."""
+        documents.check(where, sort)
         with _reading("find", documents.name), _translated():
             cursor = self._database.collection(documents.name).find(dict(where), session=self._session)
             found = await cursor.sort(sort.lstrip("-"), ASCENDING).limit(limit).to_list(None)

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from bson import Binary, ObjectId
@@ -108,7 +108,12 @@ class AlreadyAnswered(Exception):
 class Journal:
     """Writes commits of one service and keeps its log. Create and `start` it inside a running loop."""
 
-    REPLY_INDEXES = (Index(("at",), across=True, expire_after_seconds=int(REPLIES_KEPT.total_seconds())),)
+    INDEXES: ClassVar = {
+        # Ranges of one stream. A server would take them from the key alone; the embedded database reads the
+        # whole collection for a range of keys.
+        "journal": Index(("_id",)),
+        "replies": Index(("at",), across=True, expire_after_seconds=int(REPLIES_KEPT.total_seconds())),
+    }
 
     def __init__(self, database: Database, service: str, process: str = "") -> None:
         self.service = service
@@ -133,7 +138,8 @@ class Journal:
         for name in ("journal", "heads", "outbox", "replies", "writers"):
             if name not in existing:
                 await self.database.client.get_database(self._name()).create_collection(name)
-        await self.database.collection("replies").create_indexes([i.model() for i in self.REPLY_INDEXES])
+        for name, index in self.INDEXES.items():
+            await self.database.collection(name).create_indexes([index.model()])
         await self._succeed()
         self._writer = asyncio.create_task(self._write(), name="journal")
 
@@ -195,7 +201,7 @@ class Journal:
     async def facts_after(self, org: str, after: int, limit: int) -> list[Fact]:
         """The log of one organization, oldest first. Bounded by range: the embedded database pays for
         every row that matches, whatever the limit."""
-        where = {"_id": {"$gt": _row(org, after), "$lte": _row(org, after + limit + MAX_ROW)}}
+        where = {"org": org, "_id": {"$gt": _row(org, after), "$lte": _row(org, after + limit + MAX_ROW)}}
         try:
             rows = await self.database.collection("journal").find(where).sort("_id", 1).to_list(None)
         except PyMongoError as error:

@@ -11,8 +11,8 @@ from services.audit import domain
 from services.audit.domain import Ledger, Recorded
 
 # One for each equality that a search may start from. Each ends with the ordinal, which bounds and orders it.
-# The whole log needs none: an entry's key is its ordinal.
 INDEXES = (
+    Index(("ordinal",)),  # the whole log
     Index(("trace_id", "ordinal")),  # what one request did
     Index(("actor", "ordinal")),  # what somebody did
     Index(("action", "ordinal")),  # where something was done
@@ -23,7 +23,7 @@ INDEXES = (
 ENTRIES = Documents(
     "entries",
     Recorded,
-    key=lambda entry: _key(entry.ordinal),
+    key=lambda entry: f"{entry.ordinal:020d}",
     indexes=INDEXES,
     opaque=frozenset({"data"}),  # attempts hold names that users chose
 )
@@ -55,12 +55,8 @@ async def search(scope: Scope, query: ListEntries, top: int) -> tuple[list[Recor
     width, rows_read = max(FIRST_RANGE, query.limit), 0
     for _ in range(MOST_RANGES):
         bottom = max(top - width, 0)
-        if where:
-            reach: dict[str, Any] = {**where, "ordinal": {"$gt": bottom, "$lte": top}}
-            rows = await scope.find(ENTRIES, reach, sort="-ordinal", limit=width)
-        else:
-            whole = {"_id": {"$gt": scope.id_of(_key(bottom)), "$lte": scope.id_of(_key(top))}}
-            rows = await scope.find(ENTRIES, whole, sort="-_id", limit=width)
+        reach = {**where, "ordinal": {"$gt": bottom, "$lte": top}}
+        rows = await scope.find(ENTRIES, reach, sort="-ordinal", limit=width)
         for row in rows:
             if domain.ends(row, query):
                 return found, 0
@@ -75,10 +71,6 @@ async def search(scope: Scope, query: ListEntries, top: int) -> tuple[list[Recor
         if len(rows) < width / 4:
             width = min(width * 4, WIDEST_RANGE)
     return found, top
-
-
-def _key(ordinal: int) -> str:
-    return f"{ordinal:020d}"
 
 
 def _start(query: ListEntries) -> dict[str, Any]:

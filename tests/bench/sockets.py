@@ -12,6 +12,8 @@ from typing import cast
 
 import orjson
 
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+
 
 class Watcher(asyncio.Protocol):
     """Connects, subscribes, and calls `on_frame(at, payload)` for each text frame."""
@@ -47,9 +49,15 @@ class Watcher(asyncio.Protocol):
             self.send({"type": "connect", "token": self._token})
             self.send({"type": "subscribe", "id": "it", "query": self._query, "args": self._args})
         while (frame := self._next()) is not None:
-            self._on_frame(now, frame)
+            opcode, payload = frame
+            if opcode == TEXT:
+                self._on_frame(now, payload)
+            elif opcode == PING:
+                self._write(PONG, payload)
+            elif opcode == CLOSE:
+                raise ConnectionError(f"the gateway closed a live connection: {payload!r}")
 
-    def _next(self) -> bytes | None:
+    def _next(self) -> tuple[int, bytes] | None:
         buffer = self._buffer
         if len(buffer) < 2:
             return None
@@ -65,11 +73,13 @@ class Watcher(asyncio.Protocol):
         if len(buffer) < at + size:
             return None
         self._buffer = buffer[at + size :]
-        return buffer[at : at + size]
+        return buffer[0] & 0x0F, buffer[at : at + size]
 
     def send(self, message: dict[str, object]) -> None:
-        body = orjson.dumps(message)
-        head = b"\x81" + (
+        self._write(TEXT, orjson.dumps(message))
+
+    def _write(self, opcode: int, body: bytes) -> None:
+        head = bytes([0x80 | opcode]) + (
             bytes([0x80 | len(body)]) if len(body) < 126 else b"\xfe" + struct.pack(">H", len(body))
         )
         # A mask of zeroes is a valid mask, and leaves the payload as it is.

@@ -9,12 +9,13 @@ import pytest
 
 from libs.contracts.base import Caller
 from libs.contracts.registry import App, CreateApp
-from libs.errors import Conflict, Problem, Refusal, Refused
+from libs.errors import Problem, Refusal, Refused
 from libs.permissions import Grant
 from libs.service.commands import CommandEdge
 from libs.service.request import Request
 from libs.store.database import Database
 from libs.store.journal import Commit, Journal, RecordedReply
+from services.registry.apps.domain import AppExists
 
 
 class AnyJournal:
@@ -35,10 +36,6 @@ class AnyDatabase:
         return None
 
 
-class Taken(Conflict):
-    pass
-
-
 COMMAND = CreateApp(org="org_1", slug="orders", name="Orders", kind="remote")
 OWNER = Caller(subject="usr_1", grants=(Grant("owner", "org_1"),))
 ELSEWHERE = Problem(title="Database unavailable", status=503, code="database_unavailable", retry_after=1)
@@ -46,7 +43,7 @@ ELSEWHERE = Problem(title="Database unavailable", status=503, code="database_una
 
 @pytest.mark.parametrize(
     ("refusal", "kept"),
-    [(Taken(), 1), (Refused(ELSEWHERE), 0)],
+    [(AppExists("orders"), 1), (Refused(ELSEWHERE), 0)],
     ids=["it is refused", "a service that it asked could not answer"],
 )
 async def test_only_a_refusal_that_decides_something_is_the_answer_to_keep(
