@@ -15,7 +15,7 @@ import orjson
 import uvloop
 from aio_pika.abc import AbstractConnection
 from faststream.middlewares import AckPolicy
-from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
+from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue, RabbitResponse
 from faststream.rabbit.schemas.queue import ClassicQueueArgs
 from pydantic import ValidationError
 
@@ -187,8 +187,8 @@ class Service:
 
         return handle
 
-    def _answering(self, name: str, edge: Edge) -> Callable[[Any], Awaitable[bytes | None]]:
-        async def answer(message: Any) -> bytes | None:
+    def _answering(self, name: str, edge: Edge) -> Callable[[Any], Awaitable[RabbitResponse | None]]:
+        async def answer(message: Any) -> RabbitResponse | None:
             raw = message.raw_message
             if float(str(raw.headers.get(topology.DEADLINE, "inf"))) < time.time():
                 # Nobody waits any more, and a command that nobody waits for must not surprise.
@@ -208,7 +208,10 @@ class Service:
                     },
                     parent=str(raw.headers.get(topology.TRACEPARENT) or "") or None,
                 ):
-                    return await self._guarded(name, edge, message)
+                    reply = await self._guarded(name, edge, message)
+                    # A reply goes past the queues, and the broker hands a mandatory one back although it
+                    # arrived. The client library then logs it as an error, secrets included.
+                    return RabbitResponse(reply, mandatory=False)
             finally:
                 self._in_flight -= 1
 

@@ -20,6 +20,7 @@ from pymongo.write_concern import WriteConcern
 
 from libs.contracts.base import Resource
 from libs.errors import Unavailable
+from libs.store.gathered import GatheredReads
 from libs.telemetry import SpanKind, span
 
 State = TypeVar("State", bound=Resource)
@@ -142,9 +143,15 @@ class Database:
         self._database = self.client.get_database(
             name, write_concern=DURABLE, read_concern=ReadConcern("majority")
         )
+        self._gathered: dict[str, GatheredReads] = {}
 
     def collection(self, name: str) -> AsyncIOMotorCollection[dict[str, Any]]:
         return self._database.get_collection(name)
+
+    def gathered(self, name: str) -> GatheredReads:
+        if name not in self._gathered:
+            self._gathered[name] = GatheredReads(self.collection(name))
+        return self._gathered[name]
 
     async def ensure(self, kinds: Iterable[Documents[Any]]) -> None:
         """Creates what is missing: collections (a transaction may not) and indexes."""
@@ -191,7 +198,8 @@ class Scope:
         return Scope(self._database, org, self._session)
 
     async def get(self, documents: Documents[State], key: str) -> State | None:
-        return await self.first(documents, {"_id": f"{self.org}/{key}"})
+        found = await self._one(documents.name, f"{self.org}/{key}")
+        return _state(documents, found) if found and found["org"] == self.org else None
 
     async def first(self, documents: Documents[State], where: Filter) -> State | None:
         documents.check(where)
@@ -199,7 +207,7 @@ class Scope:
             found = await self._database.collection(documents.name).find_one(
                 {**where, "org": self.org}, session=self._session
             )
-        return documents.state(found) if found else None
+        return _state(documents, found)
 
     async def find(
         self,
@@ -223,11 +231,14 @@ class Scope:
 
     async def head(self) -> int:
         """The newest sequence of this organization's stream."""
-        with _translated():
-            found = await self._database.collection("heads").find_one(
-                {"_id": self.org}, session=self._session
-            )
+        found = await self._one("heads", self.org)
         return int(found["sequence"]) if found else 0
+
+    async def _one(self, collection: str, key: str) -> Mapping[str, Any] | None:
+        with _reading("findOne", collection), _translated():
+            if self._session is None:
+                return await self._database.gathered(collection).get(key)
+            return await self._database.collection(collection).find_one({"_id": key}, session=self._session)
 
     async def across(
         self, documents: Documents[State], where: Filter, sort: str, limit: int
@@ -239,6 +250,10 @@ class Scope:
             cursor = self._database.collection(documents.name).find(dict(where), session=self._session)
             found = await cursor.sort(sort.lstrip("-"), ASCENDING).limit(limit).to_list(None)
         return [(document["org"], documents.state(document)) for document in found]
+
+
+def _state(documents: Documents[State], found: Mapping[str, Any] | None) -> State | None:
+    return documents.state(found) if found else None
 
 
 class _translated:
