@@ -102,7 +102,7 @@ class Service:
             self._edges[edge.contract.message] = self._command(edge)
 
     def queries(self, *handlers: QueryHandler) -> None:
-        edge = QueryEdge(self.database, handlers)
+        edge = QueryEdge(self.database, handlers, self.journal.known_head)
 
         async def read(body: bytes, caller: Caller, message: Any) -> bytes:
             await self._catch_up(message)

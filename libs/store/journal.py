@@ -209,6 +209,10 @@ class Journal:
         facts = [Fact.decode(bytes(body)) for row in rows for body in row["bodies"]]
         return [fact for fact in facts if fact.sequence > after][:limit]
 
+    def known_head(self, org: str) -> int | None:
+        """A committed sequence of the stream, the newest when no other replica has written since."""
+        return self._heads.get(org)
+
     async def heads(self, orgs: Sequence[str]) -> dict[str, int]:
         try:
             rows = await self.database.collection("heads").find({"_id": {"$in": list(orgs)}}).to_list(None)
