@@ -127,7 +127,9 @@ async def test_the_shell_shows_what_is_rolled_out(shell: Shell) -> None:
     assert shell.trouble == []
 
 
-async def test_a_rollout_appears_in_the_open_page_within_a_second(shell: Shell) -> None:
+async def test_a_rollout_appears_in_the_open_page_within_a_second(
+    shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The journey that all of this is for. Measured several times, so that one pause says nothing."""
     await shell.shows("orders", "1.0.0")
     await expect(shell.page.get_by_test_id("live")).to_have_attribute("data-state", "open", timeout=WITHIN_MS)
@@ -140,7 +142,8 @@ async def test_a_rollout_appears_in_the_open_page_within_a_second(shell: Shell) 
         await expect(shell.panel("orders", "1.1.0")).to_have_count(0)
     median, slowest = statistics.median(took), max(took)
     told = f"median {median * 1000:.0f} ms, slowest {slowest * 1000:.0f} ms of {ROUNDS}"
-    print(f"\nfrom the rollout command to the changed page: {told}")
+    with capsys.disabled():
+        print(f"\nfrom the rollout command to the changed page: {told}")
     assert await shell.page.evaluate("window.marker") == "the same page"
     assert await shell.events("failed") == []
     assert shell.trouble == []
