@@ -21,7 +21,7 @@ _MODULES = (audit, deploy, identity, registry)
 QUERIES: dict[str, type[Query[Any]]] = {
     found.message: found  # type: ignore[misc]  # leaves of Query are queries
     for found in leaves(Query)
-    if found not in _INTERNAL and found.__module__ in {module.__name__ for module in _MODULES}
+    if found not in _INTERNAL and found.__module__.startswith(tuple(module.__name__ for module in _MODULES))
 }
 # About the caller, whose id is filled in; a client cannot ask about another.
 _OWN = {identity.GetMe, identity.ListOrgs}

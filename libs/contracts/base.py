@@ -83,6 +83,12 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
+def _owner(module: str) -> str:
+    """The service whose contracts a module holds; a service with many subjects has a package of modules."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["libs", "contracts"] else parts[-1]
+
+
 class Message(Frozen):
     owner: ClassVar[str] = ""
     # The bus name, `owner.message_in_snake_case`.
@@ -96,7 +102,7 @@ class Message(Frozen):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if "[" not in cls.__name__:
-            cls.owner = cls.__module__.rsplit(".", 1)[-1]
+            cls.owner = _owner(cls.__module__)
             cls.message = f"{cls.owner}.{snake(cls.__name__)}"
 
 

@@ -1,36 +1,15 @@
-"""Messages of identity: users, sessions, organizations, members, invitations."""
+"""Organizations, their members, and invitations."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import EmailStr, Field, SecretStr, StringConstraints
+from pydantic import EmailStr
 
-from libs.contracts.base import (
-    Command,
-    Event,
-    Moment,
-    Name,
-    Page,
-    Paged,
-    Query,
-    Resource,
-    Slug,
-    View,
-    topic,
-)
+from libs.contracts.base import Command, Event, Moment, Name, Page, Paged, Query, Resource, Slug, View, topic
+from libs.contracts.identity.people import Token
 
 Role = Literal["owner", "admin", "developer", "viewer"]
-Password = Annotated[SecretStr, Field(min_length=15, max_length=256)]
-Token = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-
-
-# What readers get.
-class User(Resource):
-    id: str
-    email: str
-    name: str
-    created_at: Moment
 
 
 class Membership(View):
@@ -40,14 +19,6 @@ class Membership(View):
     slug: str
     name: str
     role: Role
-
-
-class Tokens(View):
-    access_token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  # the name of a kind, no secret
-    expires_in: int
-    refresh_token: str
-    session: str
 
 
 class Organization(Resource):
@@ -78,62 +49,6 @@ class InvitationWithToken(Invitation):
     """The token is derived from the invitation, shown to the inviter, and stored nowhere."""
 
     token: str
-
-
-class KeySet(View):
-    """Public keys that verify access tokens (RFC 7517), with the issuer they belong to."""
-
-    keys: tuple[dict[str, Any], ...]
-    issuer: str = "mes"
-
-
-class DirectoryEntry(View):
-    """What a gateway must know of one organization to decide, at `sequence` of its identity stream."""
-
-    org: str
-    slug: str | None = None
-    roles: dict[str, Role] = Field(default_factory=dict)
-    sequence: int
-
-
-class Directory(View):
-    """All organizations, page by page. With each page, the operators and the sessions that ended while
-    their access tokens still run."""
-
-    entries: tuple[DirectoryEntry, ...]
-    operators: tuple[str, ...]
-    ended: tuple[str, ...]
-    platform_sequence: int
-    next: str | None
-
-
-# Commands.
-class RegisterUser(Command[User]):
-    email: EmailStr
-    name: Name
-    password: Password
-
-    def attempt(self) -> dict[str, Any]:
-        return {"email": self.email, "name": self.name}
-
-
-class OpenSession(Command[Tokens]):
-    email: EmailStr
-    password: Annotated[SecretStr, Field(max_length=256)]
-
-    def attempt(self) -> dict[str, Any]:
-        return {"email": self.email}
-
-
-class RefreshSession(Command[Tokens]):
-    refresh_token: Token
-
-    def attempt(self) -> dict[str, Any]:
-        return {"session": self.refresh_token.split(".")[0]}
-
-
-class EndSession(Command[None]):
-    session: str
 
 
 class CreateOrganization(Command[Organization]):
@@ -177,14 +92,6 @@ class AcceptInvitation(Command[Membership]):
         return {"invitation": self.token.rsplit(".", 1)[0]}
 
 
-# Queries.
-class GetMe(Query[User]):
-    user: str
-
-    def topics(self) -> tuple[str, ...]:
-        return (topic("user", self.user),)
-
-
 class ListOrgs(Query[Page[Membership]]):
     user: str
 
@@ -211,54 +118,6 @@ class ListInvitations(Paged, Query[Page[Invitation]], permission="member:invite"
 
     def topics(self) -> tuple[str, ...]:
         return (topic("invitations", self.org),)
-
-
-class GetKeys(Query[KeySet]):
-    def topics(self) -> tuple[str, ...]:
-        return ("keys",)
-
-
-class ListDirectory(Query[Directory]):
-    """For gateways only; no route leads here."""
-
-    cursor: str | None = None
-
-    def topics(self) -> tuple[str, ...]:
-        return ()
-
-
-# Events.
-class UserRegistered(Event):
-    user: str
-    email: str
-    name: str
-    operator: bool = False
-
-    def topics(self) -> tuple[str, ...]:
-        return (topic("user", self.user),)
-
-    def summary(self) -> str:
-        return f"{self.email} registered"
-
-
-class SessionOpened(Event, permission="audit:read"):
-    """Recorded for the installation and for each organization of the user."""
-
-    org: str
-    user: str
-    session: str
-
-    def summary(self) -> str:
-        return "signed in"
-
-
-class SessionEnded(Event, permission="audit:read"):
-    user: str
-    session: str
-    reason: Literal["signed_out", "refresh_reused"]
-
-    def summary(self) -> str:
-        return f"session ended: {self.reason}"
 
 
 class OrganizationCreated(Event):
