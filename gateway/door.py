@@ -278,3 +278,9 @@ def _etag(answer: Answer) -> str:
         revision = answer.body[len(b'{"revision":') :].split(b",", 1)[0].split(b"}", 1)[0]
         return f'"r{revision.decode()}"'
     return f'"{answer.etag}"'
+
+
+def unstored(response: Response) -> Response:
+    """Answers with tokens are kept by nobody on the way."""
+    response.headers["cache-control"] = "no-store"
+    return response

@@ -1,68 +1,16 @@
-"""Users, sessions, organizations, members, invitations. Routes only translate."""
+"""Organizations, members, invitations. Routes only translate."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from fastapi import APIRouter, Form
+from fastapi import APIRouter
 from starlette.responses import Response
 
-from gateway.bodies import (
-    Acceptance,
-    Credentials,
-    MemberRole,
-    NewInvitation,
-    NewOrganization,
-    NewUser,
-    Renamed,
-)
-from gateway.door import InOrg, Public, SignedIn
+from gateway.bodies import Acceptance, MemberRole, NewInvitation, NewOrganization, Renamed
+from gateway.door import InOrg, SignedIn
 from libs.contracts import identity as i
 from libs.contracts.base import Page
-from libs.errors import BadRequest
 
 router = APIRouter(tags=["who"])
-
-
-class UnsupportedGrantType(BadRequest):
-    """The token endpoint takes `refresh_token` here."""
-
-
-@router.post("/v1/users", status_code=201, response_model=i.User)
-async def register(body: NewUser, door: Public) -> Response:
-    return await door.command(
-        i.RegisterUser(email=body.email, name=body.name, password=body.password), status=201
-    )
-
-
-@router.post("/v1/sessions", status_code=201, response_model=i.Tokens)
-async def sign_in(body: Credentials, door: Public) -> Response:
-    return _unstored(await door.command(i.OpenSession(email=body.email, password=body.password), status=201))
-
-
-@router.post("/oauth/token", response_model=i.Tokens)
-async def token(
-    door: Public, grant_type: Annotated[str, Form()], refresh_token: Annotated[str, Form()] = ""
-) -> Response:
-    if grant_type != "refresh_token":
-        raise UnsupportedGrantType(grant_type[:80])
-    return _unstored(await door.command(i.RefreshSession(refresh_token=refresh_token or "-")))
-
-
-@router.delete("/v1/sessions/current", status_code=204)
-async def sign_out(door: SignedIn) -> Response:
-    assert door.claims is not None
-    return await door.command(i.EndSession(session=door.claims.session))
-
-
-@router.get("/v1/me", response_model=i.User)
-async def me(door: SignedIn) -> Response:
-    return await door.query(i.GetMe(user=door.user))
-
-
-@router.get("/.well-known/jwks.json")
-async def keys(door: Public) -> dict[str, Any]:
-    return {"keys": await door.portal.verifier.key_set()}
 
 
 @router.post("/v1/orgs", status_code=201, response_model=i.Organization)
@@ -120,9 +68,3 @@ async def invitations(door: InOrg, cursor: str | None = None, limit: int = 50) -
 @router.post("/v1/invitations/accept", status_code=201, response_model=i.Membership)
 async def accept(body: Acceptance, door: SignedIn) -> Response:
     return await door.command(i.AcceptInvitation(token=body.token), status=201)
-
-
-def _unstored(response: Response) -> Response:
-    """Answers with tokens are kept by nobody on the way."""
-    response.headers["cache-control"] = "no-store"
-    return response
