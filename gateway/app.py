@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from gateway import problems
 from gateway.portal import Portal
-from gateway.routes import account, happened, health, live, oauth, organizations, shells, what, where
+from gateway.routes import access, account, happened, health, live, oauth, organizations, shells, what, where
 from libs.service.commands import field_errors
 
 DESCRIPTION = """\
@@ -33,7 +33,7 @@ def create(portal: Portal) -> FastAPI:
         """A path or query value that its contract refuses."""
         return problems.problem_response(problems.InvalidBody("a value does not fit", field_errors(error)))
 
-    for module in (account, oauth, organizations, what, where, happened, shells, live, health):
+    for module in (account, oauth, access, organizations, what, where, happened, shells, live, health):
         app.include_router(module.router)
     app.add_middleware(
         CORSMiddleware,

@@ -30,8 +30,10 @@ class Renamed(Frozen):
     name: Name
 
 
-class MemberRole(Frozen):
-    role: Role
+class MemberChange(Frozen):
+    role: Role | None = None
+    # False suspends the member: it holds nothing until it is active again.
+    active: bool | None = None
 
 
 class NewInvitation(Frozen):

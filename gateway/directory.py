@@ -1,4 +1,4 @@
-"""What this gateway knows of organizations, roles and ended sessions: a replica in memory, kept by events.
+"""What this gateway knows of who may do what: a replica in memory, kept by events.
 
 A decision never touches the network. The replica is read once at start and follows every identity stream
 from there, so a right that is taken away is gone here as soon as the event arrives (G7).
@@ -8,49 +8,46 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 
+from gateway.access import NOTHING, Changed, OrganizationAccess
+from gateway.claims import Claims
 from libs.bus.rpc import Asker
 from libs.contracts.base import service_caller
 from libs.contracts.envelope import Fact, Stream
 from libs.contracts.identity import Directory as Page
 from libs.contracts.identity import (
+    KeyCreated,
+    KnownKey,
     ListDirectory,
-    MemberRemoved,
-    MemberSet,
     OrganizationCreated,
     OrganizationDeleted,
     SessionEnded,
     UserRegistered,
 )
 from libs.errors import Unavailable
-from libs.permissions import PLATFORM, Grant
+from libs.permissions import OPERATOR, PLATFORM, Grant, narrowed
 
 # An ended session matters while one of its access tokens could still be valid.
-ENDED_KEPT_S = 15 * 60.0
+ENDED_KEPT_S = 60 * 60.0
 
 
 class DirectoryNotRead(Unavailable):
     """This gateway has just started and does not know yet who may do what."""
 
 
-@dataclass
-class Organization:
-    id: str
-    slug: str | None = None
-    roles: dict[str, str] = field(default_factory=dict)
-
-
 class Directory:
-    """`on_change(users, sessions)` is told whose rights may have changed."""
+    """`on_change` is told whose rights may have changed, and what has ended."""
 
     def __init__(self) -> None:
         self.epoch = 0
         self._is_read = False
-        self.on_change: Callable[[set[str], set[str]], None] = lambda users, sessions: None
-        self._orgs: dict[str, Organization] = {}
-        self._by_slug: dict[str, Organization] = {}
+        self.on_change: Callable[[Changed], None] = lambda changed: None
+        self._orgs: dict[str, OrganizationAccess] = {}
+        self._by_slug: dict[str, OrganizationAccess] = {}
         self._operators: set[str] = set()
+        # Whose each key is, by the key's fingerprint.
+        self._keys: dict[str, OrganizationAccess] = {}
+        # Sessions and tokens that are over, with when that was heard.
         self._ended: dict[str, float] = {}
 
     async def load(self, asker: Asker) -> dict[Stream, int]:
@@ -59,13 +56,10 @@ class Directory:
         async for page in _pages(asker):
             for entry in page.entries:
                 organization = self._organization(entry.org)
-                organization.roles = dict(entry.roles)
-                if organization.slug and organization.slug != entry.slug:
-                    # Deleted since an earlier try to load.
-                    self._by_slug.pop(organization.slug, None)
-                organization.slug = entry.slug
-                if entry.slug:
-                    self._by_slug[entry.slug] = organization
+                self._unlist(organization)
+                organization.load(entry)
+                self._list(organization)
+                self._keys |= dict.fromkeys(organization.keys, organization)
             self._operators |= set(page.operators)
             self._ended |= dict.fromkeys(page.ended, time.monotonic())
             _note(page, reached)
@@ -88,25 +82,24 @@ class Directory:
             case OrganizationCreated.message:
                 organization = self._organization(fact.org)
                 organization.slug = fact.data["slug"]
-                self._by_slug[fact.data["slug"]] = organization
-                self._changed()
+                self._list(organization)
+                self._changed(NOTHING)
             case OrganizationDeleted.message:
                 organization = self._organization(fact.org)
-                users = set(organization.roles)
-                organization.roles.clear()
-                self._by_slug.pop(fact.data["slug"], None)
-                self._changed(users)
-            case MemberSet.message:
-                self._organization(fact.org).roles[fact.data["user"]] = fact.data["role"]
-                self._changed({fact.data["user"]})
-            case MemberRemoved.message:
-                self._organization(fact.org).roles.pop(fact.data["user"], None)
-                self._changed({fact.data["user"]})
+                self._unlist(organization)
+                self._changed(organization.clear())
             case SessionEnded.message:
-                self._end(fact.data["session"])
+                self._changed(Changed(ended=frozenset({fact.data["session"]})))
             case UserRegistered.message if fact.data.get("operator"):
                 self._operators.add(fact.data["user"])
-                self._changed({fact.data["user"]})
+                self._changed(Changed(frozenset({fact.data["user"]})))
+            case _ if fact.org != PLATFORM:
+                organization = self._organization(fact.org)
+                changed = organization.apply(fact)
+                if fact.type == KeyCreated.message:
+                    self._keys[fact.data["fingerprint"]] = organization
+                if changed is not NOTHING:
+                    self._changed(changed)
             case _:
                 pass
 
@@ -120,35 +113,65 @@ class Directory:
         organization = self._orgs.get(org)
         return organization.slug if organization else None
 
-    def grants(self, user: str, org: str) -> tuple[Grant, ...]:
-        """What the user holds in an organization, or in the installation itself."""
-        if org == PLATFORM:
-            return (Grant("operator", PLATFORM),) if user in self._operators else ()
-        organization = self._orgs.get(org)
-        role = organization.roles.get(user) if organization else None
-        return (Grant(role, org),) if role else ()
+    def access(self, org: str) -> OrganizationAccess | None:
+        return self._orgs.get(org)
 
-    def has_ended(self, session: str) -> bool:
+    def grants(self, claims: Claims | None, org: str) -> tuple[Grant, ...]:
+        """What the caller holds in an organization, or in the installation itself."""
+        if claims is None or claims.org not in (None, org):
+            return ()
+        if org == PLATFORM:
+            operates = claims.subject in self._operators
+            held: tuple[Grant, ...] = (Grant(OPERATOR, PLATFORM),) if operates else ()
+        else:
+            organization = self._orgs.get(org)
+            held = organization.grants(claims.subject) if organization else ()
+            if held and claims.roles and organization:
+                held = (*held, *(organization.grant(role, "", "token") for role in claims.roles))
+        return narrowed(held, claims.limits) if claims.limits else held
+
+    def key(self, fingerprint: str) -> tuple[str, str, KnownKey] | None:
+        """The organization that a key belongs to, the name of its account, and the key."""
         self._must_be_read()
-        return session in self._ended
+        organization = self._keys.get(fingerprint)
+        known = organization.keys.get(fingerprint) if organization else None
+        if organization is None or known is None:
+            return None
+        return organization.id, organization.accounts.get(known.account, ""), known
+
+    def stands(self, claims: Claims) -> bool:
+        """False if something that the token rests on is over."""
+        self._must_be_read()
+        if not self._ended.keys().isdisjoint(claims.rests_on):
+            return False
+        if not claims.needs:
+            return True
+        organization = self._orgs.get(claims.org or "")
+        return organization is not None and organization.standing() >= claims.needs
 
     def _must_be_read(self) -> None:
         if not self._is_read:
             raise DirectoryNotRead("ask again in a moment")
 
-    def _organization(self, org: str) -> Organization:
-        return self._orgs.setdefault(org, Organization(org))
+    def _organization(self, org: str) -> OrganizationAccess:
+        return self._orgs.setdefault(org, OrganizationAccess(org))
 
-    def _end(self, session: str) -> None:
-        now = time.monotonic()
-        self._ended[session] = now
-        for old in [name for name, at in self._ended.items() if now - at > ENDED_KEPT_S]:
-            del self._ended[old]
-        self._changed(sessions={session})
+    def _list(self, organization: OrganizationAccess) -> None:
+        if organization.slug:
+            self._by_slug[organization.slug] = organization
 
-    def _changed(self, users: set[str] | None = None, sessions: set[str] | None = None) -> None:
+    def _unlist(self, organization: OrganizationAccess) -> None:
+        if organization.slug:
+            self._by_slug.pop(organization.slug, None)
+
+    def _changed(self, changed: Changed) -> None:
         self.epoch += 1
-        self.on_change(users or set(), sessions or set())
+        now = time.monotonic()
+        self._ended |= dict.fromkeys(changed.ended, now)
+        if changed.ended:
+            for old in [name for name, at in self._ended.items() if now - at > ENDED_KEPT_S]:
+                del self._ended[old]
+        self.on_change(changed)
 
 
 async def _pages(asker: Asker) -> AsyncIterator[Page]:

@@ -14,10 +14,11 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from gateway.claims import Claims, caller_of
 from gateway.hot import HotRead
 from gateway.portal import Portal
 from gateway.queries import permitted
-from gateway.tokens import Claims, SessionOver, TokenMissing, caller_of
+from gateway.tokens import SessionOver, TokenMissing
 from libs.contracts.base import Caller, Command, Query, Resource
 from libs.contracts.envelope import Position
 from libs.errors import (
@@ -68,7 +69,7 @@ class Door:
 
     def caller(self, org: str) -> Caller:
         """The caller with the grants that concern one organization."""
-        grants = self.portal.directory.grants(self.claims.subject, org) if self.claims else ()
+        grants = self.portal.directory.grants(self.claims, org)
         return caller_of(self.claims, self.request, grants)
 
     async def command(
@@ -137,7 +138,7 @@ class Door:
         return int(revision[1])
 
     def operator(self, permission: str) -> None:
-        grants = self.portal.directory.grants(self.user, PLATFORM)
+        grants = self.portal.directory.grants(self.claims, PLATFORM)
         if not allows(grants, permission, PLATFORM):
             self._note(self._route(), PLATFORM, PLATFORM, PermissionMissing.code)
             raise PermissionMissing(permission)
@@ -227,7 +228,7 @@ async def claims_of(request: Request, portal: Portal) -> Claims:
 
 async def live_claims(token: str, portal: Portal) -> Claims:
     claims = await portal.verifier.verify(token)
-    if portal.directory.has_ended(claims.session):
+    if not portal.directory.stands(claims):
         raise SessionOver("sign in again")
     return claims
 

@@ -21,13 +21,17 @@ class TooOld(Gone):
     """That point is too far back; list what you need and follow from now."""
 
 
+class Recheck:
+    """Waits among facts: rights may have changed, so look whether the listener may still listen."""
+
+
 class Listener:
     """One listener of an organization: how far it is in each stream, and what waits."""
 
     def __init__(self, org: str) -> None:
         self.org = org
         self.at: dict[Stream, int] = {}
-        self.queue: asyncio.Queue[Fact | None] = asyncio.Queue()
+        self.queue: asyncio.Queue[Fact | Recheck | None] = asyncio.Queue()
 
     def offer(self, fact: Fact) -> None:
         if self.queue.qsize() >= MAX_WAITING:
@@ -53,6 +57,12 @@ class Feeds:
     def apply(self, fact: Fact) -> None:
         for listener in self._listeners.get(fact.org, ()):
             listener.offer(fact)
+
+    def recheck(self) -> None:
+        """Rights may have changed: nobody waits for the next event to be told to go."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.queue.put_nowait(Recheck())
 
     def doubt(self) -> None:
         """Something may have been missed: listeners resume from what they have."""

@@ -8,6 +8,8 @@ import uuid
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
+from gateway.access import Changed
+from gateway.api_keys import ApiKeys
 from gateway.directory import Directory
 from gateway.feeds import Feeds
 from gateway.hot import HotReads
@@ -39,16 +41,18 @@ class Portal:
         self.directory = Directory()
         self.feeds = Feeds(self.asker)
         self.engine = Engine(self.asker, self._on_fact, frozenset({"identity"}))
-        self.verifier = Verifier(self.asker, settings.issuer, settings.audience)
+        self.api_keys = ApiKeys(self.asker, self.directory)
+        self.verifier = Verifier(self.asker, self.api_keys, settings.issuer, settings.audience)
         self.objects = Objects.at(settings.objects_url)
         self.hot = HotReads(self.engine, self.directory)
         self.refusals = Refusals(self.asker)
         self.sockets = Sockets(self.engine, self.directory)
-        self.directory.on_change = self.sockets.rights_changed
+        self.directory.on_change = self._rights_changed
         self.stopping = asyncio.Event()
         self._instance = uuid.uuid4().hex[:12]
         self._link = Link(settings.amqp_url, f"{self.process} listens", self._listen)
         self._loaded = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
         self._senders_are_services = settings.broker_user == "gateway"
 
     @property
@@ -62,12 +66,20 @@ class Portal:
     async def start(self) -> None:
         await self.asker.start()
         await self._link.start()
+        self._telling = asyncio.create_task(self.api_keys.tell(), name="uses of keys")
 
     async def stop(self) -> None:
         self.stopping.set()
+        if self._telling:
+            self._telling.cancel()
+            await self.api_keys.tell_now()
         await self.sockets.close_all()
         await self._link.stop()
         await self.asker.stop()
+
+    def _rights_changed(self, changed: Changed) -> None:
+        self.sockets.rights_changed(changed)
+        self.feeds.recheck()
 
     def _on_fact(self, fact: Fact) -> None:
         self.directory.apply(fact)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import orjson
 from pydantic import ValidationError
 
+from gateway.claims import Claims
 from gateway.directory import Directory
-from gateway.tokens import Claims
 from libs.contracts import audit, deploy, identity, registry
 from libs.contracts.base import Filtered, Query, leaves
 from libs.errors import MalformedMessage, OrganizationNotFound, PermissionMissing, UnknownQuery
-from libs.permissions import EVERYTHING, allows, visible_apps
+from libs.permissions import EVERYTHING, Visible, allows, visible_part
 from libs.service.commands import field_errors
 
 # Read by gateways and services alone.
@@ -23,6 +23,7 @@ QUERIES: dict[str, type[Query[Any]]] = {
     for found in leaves(Query)
     if found not in _INTERNAL and found.__module__.startswith(tuple(module.__name__ for module in _MODULES))
 }
+NOTHING_VISIBLE = Visible(False)
 # About the caller, whose id is filled in; a client cannot ask about another.
 _OWN = {identity.GetMe, identity.ListOrgs}
 
@@ -46,7 +47,7 @@ def named_query(asked: Asked, claims: Claims | None, directory: Directory) -> Qu
         org = directory.org_id(str(args.get("org", "")))
         if org is None:
             raise OrganizationNotFound(str(args.get("org", "")))
-        if contract.permission is not None and not (claims and directory.grants(claims.subject, org)):
+        if contract.permission is not None and not directory.grants(claims, org):
             # Before the other arguments are looked at: to an outsider every answer is the same.
             raise OrganizationNotFound(str(args.get("org", "")))
         args["org"] = org
@@ -61,15 +62,15 @@ def permitted(query: Query[Any], claims: Claims | None, directory: Directory) ->
     """The query narrowed to what the caller may see. A member without the permission is told so; to anybody
     else the organization does not exist."""
     tenant = query.tenant()
-    grants = directory.grants(claims.subject, tenant) if claims else ()
+    grants = directory.grants(claims, tenant)
     if query.permission is None:
         return query.model_copy(update={"visible": EVERYTHING}) if isinstance(query, Filtered) else query
     if not grants:
         raise OrganizationNotFound(directory.slug(tenant) or "")
     if isinstance(query, Filtered):
         # Lists are filtered, not refused: a right on one application shows that one.
-        visible = visible_apps(grants, query.permission, tenant)
-        if not visible.everything and not visible.apps:
+        visible = visible_part(grants, query.permission, tenant)
+        if query.refused_without and visible == NOTHING_VISIBLE:
             raise PermissionMissing(query.permission)
         return query.model_copy(update={"visible": visible})
     if not allows(grants, query.permission, query.resource()):

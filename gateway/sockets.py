@@ -12,9 +12,11 @@ from typing import Any
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from gateway.access import Changed
+from gateway.claims import Claims
 from gateway.directory import Directory
 from gateway.queries import Asked, named_query
-from gateway.tokens import Claims, SessionOver
+from gateway.tokens import SessionOver
 from libs.contracts.envelope import Position
 from libs.errors import Forbidden, Problem, Refusal, TooMany
 from libs.live.engine import Engine
@@ -71,7 +73,7 @@ class Sockets:
             at = str(resume.get("at", ""))
             seen = from_text(at)
             await self._engine.catch_up(seen)
-            if self._directory.has_ended(claims.session):
+            if not self._directory.stands(claims):
                 # It ended while we waited, when nobody could know of this socket.
                 raise SessionOver("sign in again")
             known = self._by_session.get(str(resume.get("session", "")))
@@ -117,15 +119,16 @@ class Sockets:
         if len(self._left) > MAX_RESUMABLE:
             self._drop(self._by_session[next(iter(self._left))])
 
-    def rights_changed(self, users: set[str], sessions: set[str]) -> None:
+    def rights_changed(self, changed: Changed) -> None:
         """Called the moment an event took or gave rights."""
         for connection in list(self._by_session.values()):
-            if connection.claims.session in sessions:
+            claims = connection.claims
+            if changed.ended and not changed.ended.isdisjoint(claims.rests_on | claims.needs):
                 # Marked at once: what waits to be sent must not be sent any more.
                 connection.closing = SIGNED_OUT
                 self._later(_close(connection.websocket, SIGNED_OUT))
                 self._drop(connection)
-            elif connection.claims.subject in users:
+            elif claims.subject in changed.subjects:
                 self._judge(connection)
 
     def renew(self, connection: Connection, claims: Claims) -> None:

@@ -7,20 +7,20 @@ import base64
 import logging
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
-from starlette.requests import HTTPConnection
 
+from gateway.api_keys import ApiKeys, looks_like_key
+from gateway.claims import Claims
 from libs.bus.rpc import Asker
-from libs.contracts.base import Caller, service_caller
-from libs.contracts.identity import GetKeys
+from libs.contracts.base import service_caller
+from libs.contracts.identity import GetKeys, node
 from libs.errors import Unauthenticated
-from libs.permissions import Grant
+from libs.permissions import Limit
 
 logger = logging.getLogger(__name__)
 
@@ -43,32 +43,13 @@ class TokenInvalid(Unauthenticated):
 
 
 class SessionOver(Unauthenticated):
-    """The session was ended; sign in again."""
-
-
-@dataclass(frozen=True)
-class Claims:
-    subject: str
-    session: str
-    email: str
-    expires_at: float
-
-
-def caller_of(claims: Claims | None, connection: HTTPConnection, grants: tuple[Grant, ...] = ()) -> Caller:
-    """Who asks, from where, and what they hold."""
-    return Caller(
-        subject=claims.subject if claims else "anonymous",
-        name=claims.email if claims else "",
-        session=claims.session if claims else None,
-        address=connection.client.host if connection.client else None,
-        agent=(connection.headers.get("user-agent") or "")[:200] or None,
-        grants=grants,
-    )
+    """The session was ended, or what the token was made from is gone; sign in again."""
 
 
 class Verifier:
-    def __init__(self, asker: Asker, issuer: str, audience: str) -> None:
+    def __init__(self, asker: Asker, api_keys: ApiKeys, issuer: str, audience: str) -> None:
         self._asker = asker
+        self._api_keys = api_keys
         self._issuer = issuer
         self._audience = audience
         self._keys: dict[str, Key] = {}
@@ -84,7 +65,10 @@ class Verifier:
         return self._public
 
     async def verify(self, token: str) -> Claims:
-        """Raises TokenInvalid. A token that was verified before costs a look-up until it expires."""
+        """Raises TokenInvalid or KeyInvalid. A token that was verified before costs a look-up until it
+        expires."""
+        if looks_like_key(token):
+            return self._api_keys.verify(token)
         known = self._verified.get(token)
         if known:
             if known.expires_at <= time.time():
@@ -117,7 +101,7 @@ class Verifier:
                 aud={"essential": True, "value": self._audience},
                 exp={"essential": True},
                 sub={"essential": True},
-                sid={"essential": True},
+                jti={"essential": True},
             )
             registry.validate(decoded.claims)
         except (JoseError, ValueError, KeyError, TypeError) as error:
@@ -126,12 +110,7 @@ class Verifier:
         if float(claims["exp"]) <= time.time():
             # The leeway is for what is not valid yet. What is over stays over, remembered or not.
             raise TokenInvalid("expired")
-        return Claims(
-            subject=str(claims["sub"]),
-            session=str(claims["sid"]),
-            email=str(claims.get("email", "")),
-            expires_at=float(claims["exp"]),
-        )
+        return _read(claims)
 
     async def _key(self, kid: str) -> Key:
         if kid not in self._keys and time.monotonic() - self._fetched_at >= COOL_DOWN_S:
@@ -161,3 +140,31 @@ def _header(token: str) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise TokenInvalid("malformed")
     return header
+
+
+def _read(claims: dict[str, Any]) -> Claims:
+    """What a genuine token of ours says. One for a service account names its organization, and what it was
+    made from: the key or the trust rule that it needs."""
+    org = claims.get("org_id")
+    session = claims.get("sid")
+    if not (session or org):
+        raise TokenInvalid("of no session and no organization")
+    return Claims(
+        subject=str(claims["sub"]),
+        expires_at=float(claims["exp"]),
+        email=str(claims.get("email", "")),
+        name=str(claims.get("name", "")),
+        session=str(session) if session else None,
+        rests_on=frozenset(str(one) for one in (session, claims["jti"]) if one),
+        needs=frozenset(str(one) for one in claims.get("needs", ())),
+        org=str(org) if org else None,
+        limits=tuple(_limit(limit, str(org or "")) for limit in claims.get("limits", ())),
+    )
+
+
+def _limit(limit: dict[str, Any], org: str) -> Limit:
+    permissions = limit.get("permissions")
+    return Limit(
+        None if permissions is None else frozenset(permissions),
+        node(org, str(limit.get("path", ""))) if org else None,
+    )

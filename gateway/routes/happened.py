@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.bodies import Replay
 from gateway.door import Door, InOrg, SignedIn
-from gateway.feeds import SERVICES, Listener
+from gateway.feeds import SERVICES, Listener, Recheck
 from libs.contracts import audit as a
 from libs.contracts.base import Page
 from libs.contracts.common import LIST_PARKED, REPLAY_PARKED, ListParked, Parked, Replayed, ReplayParked
@@ -122,6 +122,8 @@ async def _events(door: Door, listener: Listener) -> AsyncIterator[bytes]:
                 continue
             if offered is None or not _still(door):
                 return
+            if isinstance(offered, Recheck):
+                continue
             async for fact in feeds.follow(listener, offered):
                 if _may_see(door, fact):
                     yield _event(listener, fact)
@@ -138,13 +140,13 @@ def _still(door: Door) -> bool:
     return (
         claims is not None
         and claims.expires_at > time.time()
-        and not door.portal.directory.has_ended(claims.session)
-        and bool(door.portal.directory.grants(claims.subject, door.org))
+        and door.portal.directory.stands(claims)
+        and bool(door.portal.directory.grants(claims, door.org))
     )
 
 
 def _may_see(door: Door, fact: Fact) -> bool:
-    return allows(door.portal.directory.grants(door.user, door.org), fact.permission, fact.subject)
+    return allows(door.portal.directory.grants(door.claims, door.org), fact.permission, fact.subject)
 
 
 def _event(listener: Listener, fact: Fact) -> bytes:

@@ -11,10 +11,10 @@ import orjson
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from gateway.claims import caller_of
 from gateway.door import live_claims
 from gateway.portal import Portal
 from gateway.sockets import CLOSE_WITHIN_S, HOPELESS, SIGNED_OUT, Connection, say_problem
-from gateway.tokens import caller_of
 from libs.errors import BadRequest, Forbidden, OrganizationNotFound, Refusal
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def _note(
     """Tells audit of a refused attempt on an organization that is there."""
     org = portal.directory.org_id(str(args.get("org", "")))
     if org is not None:
-        grants = portal.directory.grants(connection.claims.subject, org)
+        grants = portal.directory.grants(connection.claims, org)
         caller = caller_of(connection.claims, websocket, grants)
         portal.refusals.record(caller, org, query, org, refusal.code)
 

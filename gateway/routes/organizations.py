@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from gateway.bodies import Acceptance, MemberRole, NewInvitation, NewOrganization, Renamed
+from gateway.bodies import Acceptance, MemberChange, NewInvitation, NewOrganization, Renamed
 from gateway.door import InOrg, SignedIn
 from libs.contracts import identity as i
 from libs.contracts.base import Page
@@ -46,8 +46,8 @@ async def members(door: InOrg, cursor: str | None = None, limit: int = 50) -> Re
 
 
 @router.put("/v1/orgs/{org}/members/{user}", response_model=i.Member)
-async def set_member(user: str, body: MemberRole, door: InOrg) -> Response:
-    return await door.command(i.SetMember(org=door.org, user=user, role=body.role))
+async def set_member(user: str, body: MemberChange, door: InOrg) -> Response:
+    return await door.command(i.SetMember(org=door.org, user=user, role=body.role, active=body.active))
 
 
 @router.delete("/v1/orgs/{org}/members/{user}", status_code=204)

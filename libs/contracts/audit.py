@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from libs.contracts.base import Command, Event, Moment, Page, Paged, Query, View, topic
+from libs.contracts.base import Command, Event, Filtered, Moment, Page, Paged, Query, View, topic
 
 
 class Entry(View):
@@ -39,11 +39,13 @@ class RecordRefusal(Command[None]):
     code: str
 
 
-class ListEntries(Paged, Query[Page[Entry]], permission="audit:read"):
+class ListEntries(Filtered, Paged, Query[Page[Entry]], permission="audit:read"):
     """Newest first. `action` matches exactly or, ending in `*`, by its beginning.
 
     `resource_prefix` finds a node with everything below it or, ending in `*`, by its beginning.
     """
+
+    refused_without: ClassVar[bool] = True
 
     org: str
     actor: str | None = None

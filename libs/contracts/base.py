@@ -157,8 +157,13 @@ class Query(Asking[Reply], Generic[Reply]):
 
 
 class Filtered(Frozen):
-    """Mixed into queries whose rows are filtered by what the caller may see."""
+    """Mixed into queries whose rows are filtered by what the caller may see.
 
+    Who may see none of them gets an empty list, which fills as rights are given; or, where it is
+    `refused_without`, is told what is missing.
+    """
+
+    refused_without: ClassVar[bool] = False
     visible: Visible = Visible(False)
 
 

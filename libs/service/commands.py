@@ -29,8 +29,9 @@ from libs.errors import (
 from libs.permissions import allows
 from libs.service.request import Request
 from libs.service.turns import Turns
+from libs.store.commit import AlreadyAnswered, Author, Commit, RecordedReply, StateChanged
 from libs.store.database import Database
-from libs.store.journal import AlreadyAnswered, Author, Commit, Journal, RecordedReply, StateChanged
+from libs.store.journal import Journal
 from libs.telemetry import current_trace_id
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ from libs.bus.rpc import Asker
 from libs.contracts.base import Event, Resource
 from libs.contracts.envelope import Fact, Stream
 from libs.errors import WriteContention
+from libs.store.commit import Author, Commit, StateChanged
 from libs.store.database import Change, Documents
-from libs.store.journal import Author, Commit, Journal, StateChanged
+from libs.store.journal import Journal
 
 logger = logging.getLogger(__name__)
 TRIES = 6

@@ -10,8 +10,9 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from libs.contracts.base import Caller, Event
+from libs.store.commit import Author, Commit, encode_reply
 from libs.store.database import Change, Scope
-from libs.store.journal import Author, Commit, Journal, encode_reply
+from libs.store.journal import Journal
 
 Reply = TypeVar("Reply", bound=BaseModel | None)
 

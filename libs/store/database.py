@@ -251,6 +251,18 @@ class Scope:
             found = await cursor.sort(sort.lstrip("-"), ASCENDING).limit(limit).to_list(None)
         return [(document["org"], documents.state(document)) for document in found]
 
+    async def between(self, documents: Documents[State], after: str, last: str) -> list[tuple[str, State]]:
+        """All rows of the organizations after one and up to another, each with its organization. For
+        installation-wide work only, as `across`."""
+        with _reading("find", documents.name), _translated():
+            where = {"org": {"$gt": after, "$lte": last}}
+            found = (
+                await self._database.collection(documents.name)
+                .find(where, session=self._session)
+                .to_list(None)
+            )
+        return [(document["org"], documents.state(document)) for document in found]
+
 
 def _state(documents: Documents[State], found: Mapping[str, Any] | None) -> State | None:
     return documents.state(found) if found else None

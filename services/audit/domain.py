@@ -99,9 +99,15 @@ def matches(entry: Recorded, search: ListEntries) -> bool:
         and search.trace in (None, entry.trace_id)
         and _named(entry.action, search.action)
         and (_named(entry.resource, search.resource_prefix) or search.resource_prefix in entry.within)
+        and (search.visible.everything or not set(visible_nodes(search)).isdisjoint(entry.within))
         and (search.since is None or entry.occurred_at >= search.since)
         and (search.until is None or entry.occurred_at < search.until)
     )
+
+
+def visible_nodes(search: ListEntries) -> tuple[str, ...]:
+    """The resources below which the caller may see entries, where that is not the whole organization."""
+    return tuple(f"{search.org}/{path}" for path in search.visible.nodes())
 
 
 def ends(entry: Recorded, search: ListEntries) -> bool:

@@ -83,4 +83,6 @@ def _start(query: ListEntries) -> dict[str, Any]:
         return {"within": query.resource_prefix}
     if query.action and not query.action.endswith("*"):
         return {"action": query.action}
+    if not query.visible.everything:
+        return {"within": {"$in": list(domain.visible_nodes(query))}}
     return {"outcome": "refused"} if query.outcome == "refused" else {}

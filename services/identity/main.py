@@ -6,6 +6,11 @@ from typing import Any
 
 from libs.service.service import Service
 from libs.store.database import Documents
+from services.identity.access import ACCESS
+from services.identity.accounts import handlers as accounts
+from services.identity.accounts.store import API_KEYS, KEY_USES, SERVICE_ACCOUNTS
+from services.identity.assignments import handlers as assignments
+from services.identity.assignments.store import ASSIGNMENTS
 from services.identity.directory.handlers import DirectoryPages
 from services.identity.invitations.handlers import Invitations, list_invitations
 from services.identity.invitations.store import INVITATIONS
@@ -16,9 +21,13 @@ from services.identity.members import handlers as members
 from services.identity.members.store import JOINED, MEMBERS
 from services.identity.organizations import handlers as organizations
 from services.identity.organizations.store import ORGANIZATIONS
+from services.identity.roles import handlers as roles
+from services.identity.roles.store import ROLE_DEFINITIONS
 from services.identity.sessions.handlers import Sessions
 from services.identity.sessions.store import SESSIONS
 from services.identity.settings import IdentitySettings
+from services.identity.teams import handlers as teams
+from services.identity.teams.store import TEAM_MEMBERS, TEAMS
 from services.identity.users.handlers import Users, get_me
 from services.identity.users.passwords import Passwords
 from services.identity.users.store import ACCOUNTS
@@ -31,21 +40,20 @@ DOCUMENTS: list[Documents[Any]] = [
     MEMBERS,
     JOINED,
     INVITATIONS,
+    ACCESS,
+    ROLE_DEFINITIONS,
+    TEAMS,
+    TEAM_MEMBERS,
+    ASSIGNMENTS,
+    SERVICE_ACCOUNTS,
+    API_KEYS,
+    KEY_USES,
 ]
 
 
 def main() -> None:
     settings = IdentitySettings()
-    documents: list[Documents[Any]] = [
-        KEYRINGS,
-        ACCOUNTS,
-        SESSIONS,
-        ORGANIZATIONS,
-        MEMBERS,
-        JOINED,
-        INVITATIONS,
-    ]
-    service = Service("identity", settings, documents)
+    service = Service("identity", settings, DOCUMENTS)
 
     passwords = Passwords(settings.argon2_memory_kib, settings.argon2_passes, settings.argon2_lanes)
     tokens = TokenMaker(settings.issuer, settings.access_token_lifetime)
@@ -64,6 +72,21 @@ def main() -> None:
         members.remove_member,
         invitations.invite_member,
         invitations.accept_invitation,
+        roles.define_role,
+        roles.update_role,
+        roles.delete_role,
+        teams.create_team,
+        teams.update_team,
+        teams.delete_team,
+        teams.add_team_member,
+        teams.remove_team_member,
+        assignments.assign_role,
+        assignments.remove_assignment,
+        accounts.create_service_account,
+        accounts.delete_service_account,
+        accounts.ApiKeys(tokens).create_key,
+        accounts.revoke_key,
+        accounts.note_keys_used,
     )
     service.queries(
         get_me,
@@ -71,6 +94,13 @@ def main() -> None:
         organizations.get_org,
         members.list_members,
         list_invitations,
+        roles.list_roles,
+        teams.list_teams,
+        teams.get_team,
+        teams.list_team_members,
+        assignments.list_assignments,
+        accounts.list_service_accounts,
+        accounts.list_keys,
         Keys(tokens).get_keys,
         DirectoryPages(settings.access_token_lifetime).list_directory,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from libs.service.request import Request
-from libs.store.journal import AlreadyAnswered, RecordedReply
+from libs.store.commit import AlreadyAnswered, RecordedReply
 
 
 def first_answer(recorded: RecordedReply, request: Request) -> bytes:

@@ -13,8 +13,9 @@ from libs.errors import Problem, Refusal, Refused
 from libs.permissions import Grant
 from libs.service.commands import CommandEdge
 from libs.service.request import Request
+from libs.store.commit import Commit, RecordedReply
 from libs.store.database import Database
-from libs.store.journal import Commit, Journal, RecordedReply
+from libs.store.journal import Journal
 from services.registry.apps.domain import AppExists
 
 

@@ -1,5 +1,7 @@
 """Messages of identity, a module for each subject; all of them are `identity.…` on the bus."""
 
+from libs.contracts.identity.access import *  # noqa: F403
+from libs.contracts.identity.accounts import *  # noqa: F403
 from libs.contracts.identity.directory import *  # noqa: F403
 from libs.contracts.identity.organizations import *  # noqa: F403
 from libs.contracts.identity.people import *  # noqa: F403

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from libs.contracts.base import Query, View
-from libs.contracts.identity.organizations import Role
+from libs.contracts.base import Moment, Query, View
+from libs.contracts.identity.accounts import KeyScope
 
 
 class KeySet(View):
@@ -17,12 +17,39 @@ class KeySet(View):
     issuer: str = "mes"
 
 
+class AssignedRole(View):
+    """One assignment; `subject` is the id of a user, a team or a service account."""
+
+    subject: str
+    role: str
+    path: str
+
+
+class KnownKey(View):
+    """What a gateway must know of an API key, which it finds by the SHA-256 of what it is shown."""
+
+    key: str
+    account: str
+    scope: KeyScope
+    expires_at: Moment | None
+
+
 class DirectoryEntry(View):
     """What a gateway must know of one organization to decide, at `sequence` of its identity stream."""
 
     org: str
     slug: str | None = None
-    roles: dict[str, Role] = Field(default_factory=dict)
+    # Active members with their roles.
+    members: dict[str, str] = Field(default_factory=dict)
+    # The organization's own roles.
+    roles: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    # Teams by id, with their members.
+    teams: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    assignments: dict[str, AssignedRole] = Field(default_factory=dict)
+    # Service accounts with their names.
+    accounts: dict[str, str] = Field(default_factory=dict)
+    # API keys by fingerprint.
+    keys: dict[str, KnownKey] = Field(default_factory=dict)
     sequence: int
 
 

@@ -9,7 +9,8 @@ from pydantic import EmailStr
 from libs.contracts.base import Command, Event, Moment, Name, Page, Paged, Query, Resource, Slug, View, topic
 from libs.contracts.identity.people import Token
 
-Role = Literal["owner", "admin", "developer", "viewer"]
+# A built-in role, or one that the organization defined.
+Role = Slug
 
 
 class Membership(View):
@@ -18,7 +19,7 @@ class Membership(View):
     org: str
     slug: str
     name: str
-    role: Role
+    role: str
 
 
 class Organization(Resource):
@@ -32,14 +33,16 @@ class Member(Resource):
     user: str
     email: str
     name: str
-    role: Role
+    role: str
     since: Moment
+    # A suspended member holds nothing until it is active again.
+    active: bool = True
 
 
 class Invitation(Resource):
     id: str
     email: str
-    role: Role
+    role: str
     invited_by: str
     expires_at: Moment
     state: Literal["open", "accepted", "withdrawn"]
@@ -69,7 +72,9 @@ class DeleteOrganization(Command[None], permission="org:delete"):
 class SetMember(Command[Member], permission="member:update"):
     org: str
     user: str
-    role: Role
+    # None leaves it as it is.
+    role: Role | None = None
+    active: bool | None = None
 
 
 class RemoveMember(Command[None]):
@@ -158,20 +163,22 @@ class OrganizationDeleted(Event):
 class MemberSet(Event, permission="member:read"):
     org: str
     user: str
-    role: Role
-    previous: Role | None
+    role: str
+    previous: str | None
+    active: bool = True
 
     def topics(self) -> tuple[str, ...]:
         return (topic("members", self.org),)
 
     def summary(self) -> str:
-        return f"{self.user} is {self.role}" + (f", was {self.previous}" if self.previous else "")
+        was = f", was {self.previous}" if self.previous else ""
+        return f"{self.user} is {self.role}{was}" + ("" if self.active else ", suspended")
 
 
 class MemberRemoved(Event, permission="member:read"):
     org: str
     user: str
-    previous: Role
+    previous: str
 
     def topics(self) -> tuple[str, ...]:
         return (topic("members", self.org),)
@@ -184,7 +191,7 @@ class MemberInvited(Event, permission="member:invite"):
     org: str
     invitation: str
     email: str
-    role: Role
+    role: str
 
     def topics(self) -> tuple[str, ...]:
         return (topic("invitations", self.org),)

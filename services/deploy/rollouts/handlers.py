@@ -59,7 +59,7 @@ class Rollouts:
 
 async def get_rollout(query: GetRollout, scope: Scope) -> Rollout:
     rollout = domain.known(await store.rollout(scope, query.rollout), query.rollout)
-    if not query.visible.shows(rollout.app):
+    if not query.visible.shows_in(rollout.environment, rollout.app):
         raise domain.RolloutNotFound(query.rollout)
     return rollout
 
@@ -82,7 +82,7 @@ async def list_placements(query: ListPlacements, scope: Scope) -> Page[Placement
                 can_roll_back_to=placement.earlier[-1].version if placement.earlier else None,
             )
             for placement in await store.placements(scope, query.environment)
-            if query.visible.shows(placement.app)
+            if query.visible.shows_in(query.environment, placement.app)
         )
     )
 

@@ -39,7 +39,7 @@ async def rollouts(
     if before:
         where["id"] = {"$lt": before}
     if not visible.everything:
-        where["app"] = {"$in": list(visible.apps)}
+        where["app"] = {"$in": list(visible.apps_in(environment))}
     return await scope.find(ROLLOUTS, where, sort="-id", limit=limit)
 
 

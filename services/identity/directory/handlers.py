@@ -5,19 +5,24 @@ No rules and no documents of its own; it reads those of the other subjects.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
-from libs.contracts.identity import Directory, DirectoryEntry, ListDirectory, Role
+from libs.contracts.identity import AssignedRole, Directory, DirectoryEntry, KnownKey, ListDirectory
 from libs.permissions import PLATFORM
 from libs.service.queries import reads_across
 from libs.store.database import Scope
-from services.identity.members import store as members
+from services.identity.accounts.store import API_KEYS, SERVICE_ACCOUNTS
+from services.identity.assignments.store import ASSIGNMENTS
+from services.identity.members.store import MEMBERS
 from services.identity.organizations import store as organizations
+from services.identity.roles.store import ROLE_DEFINITIONS
 from services.identity.sessions import store as sessions
+from services.identity.teams.store import TEAM_MEMBERS, TEAMS
 from services.identity.users import store as users
 
-PAGE = 200
+PAGE = 100
+# Every organization comes after it, and the installation's own tenant before.
+BEFORE_ALL = "org_"
 # Clocks of gateways may be behind ours.
 SKEW = timedelta(minutes=1)
 
@@ -30,24 +35,66 @@ class DirectoryPages:
     async def list_directory(self, query: ListDirectory, scope: Scope) -> Directory:
         found = await organizations.after(scope, query.cursor or "", PAGE + 1)
         page = found[:PAGE]
-        roles: dict[str, dict[str, Role]] = defaultdict(dict)
-        for organization, member in await members.of_organizations(scope, [org.id for org in page]):
-            roles[organization][member.user] = member.role
-        # A deleted organization has no members left, and its slug leads nowhere.
-        entries = [
-            DirectoryEntry(
-                org=org.id,
-                slug=None if org.deleted_at else org.slug,
-                roles=roles[org.id],
-                sequence=await scope.of(org.id).head(),
-            )
+        entries = {
+            # A deleted organization has no members left, and its slug leads nowhere.
+            org.id: _Entry(org.id, None if org.deleted_at else org.slug, await scope.of(org.id).head())
             for org in page
-        ]
+        }
+        if page:
+            await _fill(entries, scope, query.cursor or BEFORE_ALL, page[-1].id)
         ended = await sessions.ended_since(scope, datetime.now(UTC) - self._tokens_run)
         return Directory(
-            entries=tuple(entries),
+            entries=tuple(entry.view() for entry in entries.values()),
             operators=tuple(sorted(account.id for account in await users.operators(scope))),
             ended=tuple(sorted(session.id for session in ended)),
             platform_sequence=await scope.of(PLATFORM).head(),
             next=page[-1].id if len(found) > PAGE else None,
+        )
+
+
+class _Entry:
+    """An entry while it is put together."""
+
+    def __init__(self, org: str, slug: str | None, sequence: int) -> None:
+        self.org, self.slug, self.sequence = org, slug, sequence
+        self.members: dict[str, str] = {}
+        self.roles: dict[str, tuple[str, ...]] = {}
+        self.teams: dict[str, list[str]] = {}
+        self.assignments: dict[str, AssignedRole] = {}
+        self.accounts: dict[str, str] = {}
+        self.keys: dict[str, KnownKey] = {}
+
+    def view(self) -> DirectoryEntry:
+        if self.slug is None:
+            return DirectoryEntry(org=self.org, sequence=self.sequence)
+        return DirectoryEntry(
+            org=self.org,
+            slug=self.slug,
+            members=self.members,
+            roles=self.roles,
+            teams={team: tuple(users) for team, users in self.teams.items()},
+            assignments=self.assignments,
+            accounts=self.accounts,
+            keys=self.keys,
+            sequence=self.sequence,
+        )
+
+
+async def _fill(entries: dict[str, _Entry], scope: Scope, after: str, last: str) -> None:
+    for org, member in await scope.between(MEMBERS, after, last):
+        if member.active:
+            entries[org].members[member.user] = member.role
+    for org, role in await scope.between(ROLE_DEFINITIONS, after, last):
+        entries[org].roles[role.role] = role.permissions
+    for org, team in await scope.between(TEAMS, after, last):
+        entries[org].teams.setdefault(team.id, [])
+    for org, line in await scope.between(TEAM_MEMBERS, after, last):
+        entries[org].teams.setdefault(line.team, []).append(line.user)
+    for org, one in await scope.between(ASSIGNMENTS, after, last):
+        entries[org].assignments[one.id] = AssignedRole(subject=one.subject.id, role=one.role, path=one.path)
+    for org, account in await scope.between(SERVICE_ACCOUNTS, after, last):
+        entries[org].accounts[account.id] = account.name
+    for org, key in await scope.between(API_KEYS, after, last):
+        entries[org].keys[key.fingerprint] = KnownKey(
+            key=key.id, account=key.account, scope=key.scope, expires_at=key.expires_at
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from libs.contracts.base import Caller, Event
@@ -26,9 +27,15 @@ class InvitationOfAnother(Forbidden):
 
 
 def invite(
-    member: Member | None, command: InviteMember, invitation: str, caller: Caller, now: datetime
+    member: Member | None,
+    command: InviteMember,
+    invitation: str,
+    permissions: Iterable[str],
+    caller: Caller,
+    now: datetime,
 ) -> tuple[Invitation, list[Event]]:
-    check_grant(caller, command.role, command.org)
+    """`permissions` are those of the role that the invited one is to have."""
+    check_grant(caller, permissions, command.org)
     not_yet(member)
     invited = Invitation(
         id=invitation,

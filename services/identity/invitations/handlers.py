@@ -14,8 +14,8 @@ from libs.contracts.identity import (
     Membership,
 )
 from libs.service.request import Request
+from libs.store.commit import AlreadyAnswered, RecordedReply
 from libs.store.database import Scope
-from libs.store.journal import AlreadyAnswered, RecordedReply
 from services.identity.invitations import domain, store
 from services.identity.keys.tokens import TokenMaker
 from services.identity.members import domain as members
@@ -23,6 +23,7 @@ from services.identity.members import store as joined
 from services.identity.organizations import domain as organizations
 from services.identity.organizations import store as orgs
 from services.identity.repeats import first_answer
+from services.identity.roles import store as roles
 from services.identity.users.domain import normal
 from services.identity.users.handlers import caller_account
 
@@ -39,7 +40,8 @@ class Invitations:
         organizations.known(await orgs.organization(request.scope, command.org), command.org)
         email = normal(command.email)
         member = await joined.by_email(request.scope, email)
-        invited, events = domain.invite(member, command, _new_id(), request.caller, request.now)
+        permissions = await roles.permissions_of(request.scope, command.org, command.role)
+        invited, events = domain.invite(member, command, _new_id(), permissions, request.caller, request.now)
         # One open invitation for an address: the new one replaces those before it.
         withdrawn = [domain.withdraw(one) for one in await store.open_for(request.scope, email)]
         answer = self._with_token(command.org, invited)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from libs.contracts.identity import GetKeys, KeySet
+from libs.store.commit import StateChanged
 from libs.store.database import Scope
-from libs.store.journal import Journal, StateChanged
+from libs.store.journal import Journal
 from services.identity.keys import store
 from services.identity.keys.domain import Keyring
 from services.identity.keys.tokens import TokenMaker, new_keyring

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from libs.permissions import PLATFORM
+from libs.store.commit import Author, Commit
 from libs.store.database import Database, Documents
-from libs.store.journal import Author, Commit, Journal
+from libs.store.journal import Journal
 from services.identity.keys.domain import Keyring
 
 KEYRINGS = Documents("keyrings", Keyring, key=lambda keyring: keyring.id)

@@ -5,6 +5,7 @@ Nobody grants what they don't hold, nobody but an owner touches an owner, and on
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from libs.contracts.base import Caller, Event, Moment, Resource
@@ -19,7 +20,7 @@ from libs.contracts.identity import (
     SetMember,
 )
 from libs.errors import Conflict, NotFound, PermissionMissing
-from libs.permissions import allows, may_grant
+from libs.permissions import OWNER, allows
 from services.identity.organizations.domain import Org, changed, with_owner
 from services.identity.users.domain import Account
 
@@ -58,7 +59,8 @@ def membership(org: Org, role: Role) -> Membership:
 
 def found(org: Org, account: Account, now: datetime) -> tuple[Member, list[Event]]:
     """The first member, who owns the organization by its creation."""
-    return _new(account, "owner", now), _set(org.id, account.id, "owner", None)
+    founder = _new(account, OWNER, now)
+    return founder, _set(org.id, founder, None)
 
 
 def join(
@@ -67,24 +69,28 @@ def join(
     """Always changes the organization, so that nobody joins beside its renaming or its end unnoticed."""
     not_yet(existing)
     member = _new(account, role, now)
-    joined_org = with_owner(org, account.id, True) if role == "owner" else changed(org)
-    return joined_org, member, _set(org.id, account.id, role, None)
+    joined_org = with_owner(org, account.id, True) if role == OWNER else changed(org)
+    return joined_org, member, _set(org.id, member, None)
 
 
-def set_role(
-    org: Org, member: Member | None, command: SetMember, caller: Caller
+def change(
+    org: Org, member: Member | None, command: SetMember, permissions: Iterable[str], caller: Caller
 ) -> tuple[Org, Member, list[Event]]:
+    """`permissions` are those of the role that the member is to have."""
     member = known(member, command.user)
-    check_grant(caller, command.role, org.id)
-    if member.role == command.role:
+    role = member.role if command.role is None else command.role
+    active = member.active if command.active is None else command.active
+    if role != member.role or (active and not member.active):
+        check_grant(caller, permissions, org.id)
+    if (role, active) == (member.role, member.active):
         return org, member, []
-    if member.role == "owner":
+    if member.role == OWNER:
         _check(caller, "owner:update", org.id)
-    moved = member.model_copy(update={"role": command.role, "revision": member.revision + 1})
+    moved = member.model_copy(update={"role": role, "active": active, "revision": member.revision + 1})
     return (
-        with_owner(org, member.user, command.role == "owner"),
+        with_owner(org, member.user, role == OWNER and active),
         moved,
-        _set(org.id, member.user, command.role, member.role),
+        _set(org.id, moved, member.role),
     )
 
 
@@ -96,7 +102,7 @@ def remove(
     if not leaving:
         _check(caller, "member:remove", org.id)
     member = known(member, command.user)
-    if member.role == "owner" and not leaving:
+    if member.role == OWNER and not leaving:
         _check(caller, "owner:update", org.id)
     events: list[Event] = [
         MemberRemoved(org=org.id, user=member.user, previous=member.role),
@@ -116,9 +122,11 @@ def not_yet(member: Member | None) -> None:
         raise AlreadyMember(f"{member.email} is a member")
 
 
-def check_grant(caller: Caller, role: Role, organization: str) -> None:
-    if not may_grant(caller.grants, role, organization):
-        raise PermissionMissing(f"nobody grants what they don't hold: {role} on {organization}")
+def check_grant(caller: Caller, permissions: Iterable[str], resource: str) -> None:
+    """Nobody gives what they don't hold."""
+    lacking = sorted(one for one in permissions if not allows(caller.grants, one, resource))
+    if lacking:
+        raise PermissionMissing(f"nobody gives what they don't hold: {', '.join(lacking)} on {resource}")
 
 
 def _check(caller: Caller, permission: str, organization: str) -> None:
@@ -130,8 +138,10 @@ def _new(account: Account, role: Role, now: datetime) -> Member:
     return Member(user=account.id, email=account.email, name=account.name, role=role, since=now, revision=1)
 
 
-def _set(organization: str, user: str, role: Role, previous: Role | None) -> list[Event]:
+def _set(organization: str, member: Member, previous: Role | None) -> list[Event]:
     return [
-        MemberSet(org=organization, user=user, role=role, previous=previous),
-        MembershipsChanged(user=user),
+        MemberSet(
+            org=organization, user=member.user, role=member.role, previous=previous, active=member.active
+        ),
+        MembershipsChanged(user=member.user),
     ]

@@ -20,6 +20,7 @@ MEMBERS = Documents(
     indexes=[
         Index(("user",)),  # pages of an organization
         Index(("email",)),  # is the invited one a member already?
+        Index(("role",)),  # is a role held?
     ],
 )
 JOINED = Documents(
@@ -40,17 +41,16 @@ async def by_email(scope: Scope, email: str) -> Member | None:
     return await scope.first(MEMBERS, {"email": email})
 
 
+async def with_role(scope: Scope, role: str) -> list[Member]:
+    return await scope.find(MEMBERS, {"role": role}, limit=1)
+
+
 async def everyone(scope: Scope) -> list[Member]:
     return await scope.find(MEMBERS, {}, sort="user")
 
 
 async def page(scope: Scope, after: str, limit: int) -> list[Member]:
     return await scope.find(MEMBERS, {"user": {"$gt": after}}, sort="user", limit=limit)
-
-
-async def of_organizations(scope: Scope, organizations: Sequence[str]) -> list[tuple[str, Member]]:
-    """For the directory: the members of many organizations, each with its organization."""
-    return await scope.across(MEMBERS, {"org": {"$in": list(organizations)}}, sort="user", limit=0)
 
 
 async def joined_by(scope: Scope, user: str) -> list[Joined]:
@@ -76,13 +76,23 @@ def put_changed(before: Org, org: Org) -> list[Change]:
 
 
 async def save(
-    request: Request, before: tuple[Org, Member], org: Org, member: Member, events: Sequence[Event]
+    request: Request,
+    before: tuple[Org, Member],
+    org: Org,
+    member: Member,
+    changes: Sequence[Change],
+    events: Sequence[Event],
 ) -> Member:
-    changes = put(org.id, member) if member.revision > before[1].revision else []
-    return await request.commit([*put_changed(before[0], org), *changes], events, reply=member)
+    own = put(org.id, member) if member.revision > before[1].revision else []
+    return await request.commit([*put_changed(before[0], org), *own, *changes], events, reply=member)
 
 
 async def save_removed(
-    request: Request, before: Org, org: Org, member: Member, events: Sequence[Event]
+    request: Request,
+    before: Org,
+    org: Org,
+    member: Member,
+    changes: Sequence[Change],
+    events: Sequence[Event],
 ) -> None:
-    await request.commit([*put_changed(before, org), *delete(org.id, member)], events, reply=None)
+    await request.commit([*put_changed(before, org), *delete(org.id, member), *changes], events, reply=None)

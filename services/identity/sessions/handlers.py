@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from libs.contracts.identity import EndSession, OpenSession, RefreshSession, Tokens
 from libs.service.request import Request
-from libs.store.journal import AlreadyAnswered, RecordedReply
+from libs.store.commit import AlreadyAnswered, RecordedReply
 from services.identity.keys.tokens import TokenMaker
 from services.identity.members import store as members
 from services.identity.repeats import first_answer

@@ -9,8 +9,8 @@ from libs.contracts.base import Event, View
 from libs.contracts.identity import Tokens
 from libs.permissions import PLATFORM
 from libs.service.request import Request
+from libs.store.commit import Commit
 from libs.store.database import Documents, Index, Scope
-from libs.store.journal import Commit
 from services.identity.sessions.domain import Session
 
 A_DAY = 86_400

@@ -11,8 +11,9 @@ from pydantic import SecretStr
 from libs.contracts.identity import GetMe, RegisterUser, User
 from libs.permissions import PLATFORM
 from libs.service.request import Request
+from libs.store.commit import StateChanged
 from libs.store.database import Scope
-from libs.store.journal import Journal, StateChanged
+from libs.store.journal import Journal
 from services.identity.users import domain, store
 from services.identity.users.domain import Account
 from services.identity.users.passwords import Passwords

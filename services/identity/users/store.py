@@ -6,8 +6,9 @@ from libs.contracts.base import Event
 from libs.contracts.identity import User
 from libs.permissions import PLATFORM
 from libs.service.request import Request
+from libs.store.commit import Author, Commit
 from libs.store.database import Documents, Index, Scope
-from libs.store.journal import Author, Commit, Journal
+from libs.store.journal import Journal
 from services.identity.users.domain import Account
 
 ACCOUNTS = Documents(

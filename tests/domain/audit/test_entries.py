@@ -9,6 +9,7 @@ from libs.contracts.audit import EntriesRecorded, ListEntries, RecordRefusal
 from libs.contracts.base import Caller
 from libs.contracts.envelope import Fact
 from libs.errors import CursorUnknown
+from libs.permissions import EVERYTHING
 from services.audit import domain
 from services.audit.domain import Ledger, Recorded
 
@@ -40,7 +41,7 @@ def an_entry(**fields: Any) -> Recorded:
 
 
 def found(entry: Recorded, **search: Any) -> bool:
-    return domain.matches(entry, ListEntries(org="acme", **search))
+    return domain.matches(entry, ListEntries(org="acme", visible=EVERYTHING, **search))
 
 
 def test_an_entry_says_who_did_what_on_what_when_and_in_which_trace() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from libs.contracts.identity import InvitationAccepted, InviteMember, Role
 from libs.errors import PermissionMissing
+from libs.permissions import ROLES
 from services.identity.invitations import domain
 from services.identity.members.domain import AlreadyMember
 from tests.domain.identity.builders import NOW, ORG, a_caller, a_member, an_account, an_invitation
@@ -16,18 +17,18 @@ def an_order(role: Role = "developer") -> InviteMember:
 
 
 def test_an_invitation_is_for_one_address_and_seven_days() -> None:
-    invited, _ = domain.invite(None, an_order(), "inv_1", a_caller("admin"), NOW)
+    invited, _ = domain.invite(None, an_order(), "inv_1", ROLES["developer"], a_caller("admin"), NOW)
     assert (invited.email, invited.expires_at) == ("ada@example.com", NOW + timedelta(days=7))
 
 
 def test_nobody_invites_to_a_role_that_they_do_not_hold() -> None:
     with pytest.raises(PermissionMissing):
-        domain.invite(None, an_order("owner"), "inv_1", a_caller("admin"), NOW)
+        domain.invite(None, an_order("owner"), "inv_1", ROLES["owner"], a_caller("admin"), NOW)
 
 
 def test_a_member_is_not_invited() -> None:
     with pytest.raises(AlreadyMember):
-        domain.invite(a_member(), an_order(), "inv_1", a_caller("admin"), NOW)
+        domain.invite(a_member(), an_order(), "inv_1", ROLES["developer"], a_caller("admin"), NOW)
 
 
 def test_an_invitation_is_accepted_once() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from libs.contracts.identity import Member, MemberSet, MembershipsChanged, RemoveMember, Role, SetMember
 from libs.errors import PermissionMissing, Refusal
-from libs.permissions import MEMBER_ROLES
+from libs.permissions import ORGANIZATION_ROLES, ROLES
 from services.identity.members import domain
 from services.identity.organizations.domain import LastOwner, Org
 from tests.domain.identity.builders import NOW, ORG, a_caller, a_member, an_account, an_org
@@ -16,14 +16,16 @@ USERS = ("usr_a", "usr_b", "usr_c", "usr_d")
 
 def set_role(org: Org, member: Member | None, role: Role, by: str = "owner") -> tuple[Org, Member]:
     user = member.user if member else "usr_x"
-    changed, moved, _ = domain.set_role(org, member, SetMember(org=ORG, user=user, role=role), a_caller(by))
+    changed, moved, _ = domain.change(
+        org, member, SetMember(org=ORG, user=user, role=role), ROLES[role], a_caller(by)
+    )
     return changed, moved
 
 
 def test_a_role_is_set_and_told() -> None:
     command = SetMember(org=ORG, user="usr_b", role="admin")
     org = an_org("usr_a")
-    after, member, events = domain.set_role(org, a_member("usr_b"), command, a_caller("owner"))
+    after, member, events = domain.change(org, a_member("usr_b"), command, ROLES["admin"], a_caller("owner"))
     assert after is org
     assert (member.role, member.revision) == ("admin", 2)
     assert events == [
@@ -35,7 +37,7 @@ def test_a_role_is_set_and_told() -> None:
 def test_the_same_role_again_changes_nothing() -> None:
     org, member = an_org("usr_a"), a_member("usr_b", "admin")
     command = SetMember(org=ORG, user="usr_b", role="admin")
-    assert domain.set_role(org, member, command, a_caller("owner")) == (org, member, [])
+    assert domain.change(org, member, command, ROLES["admin"], a_caller("owner")) == (org, member, [])
 
 
 def test_only_a_member_gets_a_role() -> None:
@@ -103,7 +105,7 @@ def test_a_line_of_a_users_list_keeps_step_with_the_member() -> None:
 steps = st.tuples(
     st.sampled_from(("join", "set", "remove", "leave")),
     st.sampled_from(USERS),
-    st.sampled_from(MEMBER_ROLES),
+    st.sampled_from(ORGANIZATION_ROLES),
     st.sampled_from(("owner", "admin")),
 )
 
@@ -120,7 +122,7 @@ def test_whatever_is_done_an_organization_keeps_an_owner(todo: list[tuple[str, s
                 members[user] = member
             elif what == "set":
                 command = SetMember(org=ORG, user=user, role=role)
-                org, member, _ = domain.set_role(org, members.get(user), command, a_caller(by))
+                org, member, _ = domain.change(org, members.get(user), command, ROLES[role], a_caller(by))
                 members[user] = member
             else:
                 caller = a_caller(user=user) if what == "leave" else a_caller(by)

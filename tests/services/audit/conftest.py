@@ -22,7 +22,7 @@ from libs.contracts.audit import Entry, ListEntries
 from libs.contracts.base import Caller, Page
 from libs.contracts.common import Events, ReadEvents
 from libs.contracts.envelope import CONTENT_TYPE, Fact
-from libs.permissions import Grant
+from libs.permissions import EVERYTHING, Grant
 from libs.service.commands import answer_bytes, encode
 from tests.services.conftest import Running
 
@@ -110,7 +110,9 @@ class Log:
     asker: Asker
 
     async def page(self, org: str, caller: Caller | None = None, **search: Any) -> Page[Entry]:
-        return await self.asker.query(ListEntries(org=org, **search), caller or an_auditor(org))
+        return await self.asker.query(
+            ListEntries(org=org, **({"visible": EVERYTHING} | search)), caller or an_auditor(org)
+        )
 
     async def entries(self, org: str, **search: Any) -> list[Entry]:
         """Oldest first, through all pages."""

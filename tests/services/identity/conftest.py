@@ -45,9 +45,9 @@ class Person:
         while True:
             page = await self.asker.query(ListDirectory(cursor=cursor), NOBODY)
             grants += [
-                Grant(entry.roles[self.user.id], entry.org)
+                Grant(entry.members[self.user.id], entry.org)
                 for entry in page.entries
-                if self.user.id in entry.roles
+                if self.user.id in entry.members
             ]
             if (cursor := page.next) is None:
                 return Caller(subject=self.user.id, name=self.user.email, grants=tuple(grants))

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from gateway import sockets as module
+from gateway.claims import Claims
 from gateway.directory import Directory
 from gateway.sockets import GOING_AWAY, RESUMABLE_S, SIGNED_OUT, Connection, Sockets, say_problem
-from gateway.tokens import Claims, SessionOver
+from gateway.tokens import SessionOver
 from libs.contracts.identity import MemberRemoved, MemberSet, OrganizationCreated, SessionEnded
 from libs.errors import NotFound, Refusal
 from libs.live.engine import Engine
@@ -86,7 +87,7 @@ PRODUCTION = {"org": "acme", "environment": "production"}
 
 
 def claims() -> Claims:
-    return Claims(subject="usr_1", session="ses_1", email="one@example.org", expires_at=4e9)
+    return Claims("usr_1", 4e9, "one@example.org", session="ses_1", rests_on=frozenset({"ses_1"}))
 
 
 async def a_gateway() -> Gateway:

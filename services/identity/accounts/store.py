@@ -1,0 +1,51 @@
+"""Every query on service accounts and their keys."""
+
+from __future__ import annotations
+
+from libs.contracts.identity import ServiceAccount
+from libs.store.database import Documents, Index, Scope
+from services.identity.accounts.domain import KeyUse, StoredKey
+
+SERVICE_ACCOUNTS = Documents(
+    "service_accounts",
+    ServiceAccount,
+    key=lambda account: account.id,
+    indexes=[
+        Index(("slug",), unique=True),  # by name; pages of an organization
+    ],
+)
+API_KEYS = Documents(
+    "api_keys",
+    StoredKey,
+    key=lambda key: key.id,
+    indexes=[
+        Index(("account",)),  # those of an account
+    ],
+)
+KEY_USES = Documents("key_uses", KeyUse, key=lambda use: use.key)
+
+
+async def account(scope: Scope, name: str) -> ServiceAccount | None:
+    return await scope.get(SERVICE_ACCOUNTS, name)
+
+
+async def by_slug(scope: Scope, slug: str) -> ServiceAccount | None:
+    return await scope.first(SERVICE_ACCOUNTS, {"slug": slug})
+
+
+async def page(scope: Scope, after: str, limit: int) -> list[ServiceAccount]:
+    return await scope.find(SERVICE_ACCOUNTS, {"slug": {"$gt": after}}, sort="slug", limit=limit)
+
+
+async def key(scope: Scope, name: str) -> StoredKey | None:
+    return await scope.get(API_KEYS, name)
+
+
+async def keys(scope: Scope, account: str) -> list[StoredKey]:
+    """Newest last."""
+    found = await scope.find(API_KEYS, {"account": account})
+    return sorted(found, key=lambda key: (key.created_at, key.id))
+
+
+async def use(scope: Scope, key: str) -> KeyUse | None:
+    return await scope.get(KEY_USES, key)
