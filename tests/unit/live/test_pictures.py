@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from libs.contracts import registry
 from libs.contracts.envelope import Fact
 from libs.live.answers import Answers
-from libs.live.engine import Engine
+from libs.live.pictures import Pictures
 from tests.unit.live.world import (
     APP_A,
     APP_B,
@@ -199,13 +199,13 @@ def test_the_check_notices_pictures_that_do_not_wait_for_the_stream(monkeypatch:
         await settle()
         await client.take()
 
-    async def careless(self: Engine, stream: Any) -> None:
-        stale = [answer for answer in self.answers.watched(stream) if answer.stale]
+    async def careless(self: Pictures, stream: Any) -> None:
+        stale = [answer for answer in self._answers.watched(stream) if answer.stale]
         if stale:
-            await self._load(stale)
+            await self._readings.load(stale)
 
     run(story())
-    monkeypatch.setattr(Engine, "_complete", careless)
+    monkeypatch.setattr(Pictures, "_complete", careless)
     with pytest.raises(Torn):
         run(story())
 
@@ -453,8 +453,8 @@ def test_nothing_is_left_when_everybody_has_left(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr("libs.live.answers.MAX_ANSWERS", 0)
         world.by_hand = False
         await engine.read(registry.GetApp(org=ORG, app="c"))
-        assert engine._pictures == {}
-        assert engine._reading == {}
+        assert engine._pictures.open == {}
+        assert engine._readings.running == {}
         assert len(engine.answers) == 1
         answers: Answers = engine.answers
         assert answers._watched == {}
