@@ -112,3 +112,20 @@ async def outsider(portal: LocalPortal) -> AsyncIterator[Person]:
     await person.make_org()
     yield person
     await person.http.aclose()
+
+
+@pytest.fixture(scope="module")
+async def owner(portal: LocalPortal) -> AsyncIterator[Person]:
+    person = await somebody(portal.url)
+    await person.make_org()
+    yield person
+    await person.http.aclose()
+
+
+@pytest.fixture(scope="module")
+async def app(owner: Person) -> str:
+    """An application's address, with one version in it."""
+    (org,) = owner.orgs
+    slug = await owner.make_app(org)
+    await owner.publish(org, slug, "1.0.0")
+    return f"/v1/orgs/{org}/apps/{slug}"
