@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -28,6 +28,8 @@ class Tenant:
     invitation_token: str
     app: str
     rollout: str
+    # Of everything else that paths name, one.
+    more: dict[str, str] = field(default_factory=dict)
 
     def path(self, template: str, org: str | None = None) -> str:
         """A route's path with this tenant's own values in it."""
@@ -38,6 +40,7 @@ class Tenant:
             "env": "production",
             "rollout": self.rollout,
             "user": self.owner.id,
+            **self.more,
         }
         return template.format(**values)
 
@@ -47,6 +50,12 @@ class Tenant:
             "/v1/orgs/{org}",
             "/v1/orgs/{org}/members",
             "/v1/orgs/{org}/invitations",
+            "/v1/orgs/{org}/roles",
+            "/v1/orgs/{org}/teams",
+            "/v1/orgs/{org}/teams/{team}/members",
+            "/v1/orgs/{org}/assignments",
+            "/v1/orgs/{org}/service-accounts",
+            "/v1/orgs/{org}/service-accounts/{account}/keys",
             "/v1/orgs/{org}/apps",
             "/v1/orgs/{org}/apps/{app}",
             "/v1/orgs/{org}/apps/{app}/versions",
@@ -87,6 +96,7 @@ async def a_tenant(url: str) -> Tenant:
     tenant = Tenant(
         org, described["id"], owner, viewer, invited, invitation.json()["token"], app, rolled.json()["id"]
     )
+    tenant.more |= await who_may(owner, org, app)
     versions = f"/v1/orgs/{org}/apps/{app}/versions"
 
     async def placed() -> bool:
@@ -95,6 +105,35 @@ async def a_tenant(url: str) -> Tenant:
 
     await eventually(placed, "registry heard of the rollout")
     return tenant
+
+
+async def who_may(owner: Person, org: str, app: str) -> dict[str, str]:
+    """One role, team, assignment, service account and key."""
+    role, team = "releaser", "checkout"
+    below = f"/v1/orgs/{org}"
+    permissions = ["app:read", "version:read", "version:publish"]
+    await owner.call(
+        "POST", f"{below}/roles", 201, json={"role": role, "name": "Releaser", "permissions": permissions}
+    )
+    made = await owner.call("POST", f"{below}/teams", 201, json={"slug": team, "name": "Checkout"})
+    subject = {"type": "team", "id": made.json()["id"]}
+    assigned = await owner.call(
+        "POST",
+        f"{below}/assignments",
+        201,
+        json={"subject": subject, "role": role, "resource": f"{org}/{app}"},
+    )
+    await owner.call("PUT", f"{below}/teams/{team}/members/{owner.id}", 200)
+    account = await owner.call("POST", f"{below}/service-accounts", 201, json={"slug": "ci", "name": "CI"})
+    keys = f"{below}/service-accounts/{account.json()['id']}/keys"
+    key = await owner.call("POST", keys, 201, json={"name": "first"})
+    return {
+        "role": role,
+        "team": team,
+        "assignment": assigned.json()["id"],
+        "account": account.json()["id"],
+        "key": key.json()["id"],
+    }
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,141 @@
+"""What the tests of tenants send to each route and query: a request that would be done for who may.
+
+A route or query that is new fails `test_tenants_apart` until it has its line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.portal import a_build, a_tar
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request that a member with the right would get done, and whether a viewer has that right."""
+
+    viewer_may: bool
+    body: dict[str, Any] = field(default_factory=dict)
+    # What a viewer is told, where it is not that a permission is missing.
+    refused: str = "permission_missing"
+
+
+READ = Case(viewer_may=True)
+UPLOAD = {"files": {"file": ("build.tar.gz", a_tar(a_build(version="9.0.0")))}, "data": {"version": "9.0.0"}}
+CASES: dict[str, Case] = {
+    "GET /v1/orgs/{org}": READ,
+    "PATCH /v1/orgs/{org}": Case(False, {"json": {"name": "Taken over"}}),
+    "DELETE /v1/orgs/{org}": Case(False),
+    "GET /v1/orgs/{org}/members": READ,
+    "PUT /v1/orgs/{org}/members/{user}": Case(False, {"json": {"role": "viewer"}}),
+    "DELETE /v1/orgs/{org}/members/{user}": Case(False),
+    "POST /v1/orgs/{org}/invitations": Case(False, {"json": {"email": "me@example.org", "role": "viewer"}}),
+    "GET /v1/orgs/{org}/invitations": Case(False),
+    "POST /v1/orgs/{org}/apps": Case(False, {"json": {"slug": "mine", "name": "Mine", "kind": "remote"}}),
+    "GET /v1/orgs/{org}/apps": READ,
+    "GET /v1/orgs/{org}/apps/{app}": READ,
+    "PATCH /v1/orgs/{org}/apps/{app}": Case(False, {"json": {"name": "Mine"}}),
+    "POST /v1/orgs/{org}/apps/{app}/versions": Case(False, UPLOAD),
+    "GET /v1/orgs/{org}/apps/{app}/versions": READ,
+    "GET /v1/orgs/{org}/apps/{app}/versions/{version}": READ,
+    "GET /v1/orgs/{org}/environments": READ,
+    "POST /v1/orgs/{org}/environments": Case(False, {"json": {"slug": "mine", "name": "Mine"}}),
+    "GET /v1/orgs/{org}/environments/{env}": READ,
+    "PATCH /v1/orgs/{org}/environments/{env}": Case(False, {"json": {"locked": True}}),
+    "GET /v1/orgs/{org}/environments/{env}/apps": READ,
+    "POST /v1/orgs/{org}/environments/{env}/rollouts": Case(
+        False, {"json": {"app": "{app}", "version": "1.0.0"}}
+    ),
+    "GET /v1/orgs/{org}/environments/{env}/rollouts": READ,
+    "POST /v1/orgs/{org}/environments/{env}/apps/{app}/rollback": Case(False),
+    "GET /v1/orgs/{org}/rollouts/{rollout}": READ,
+    "GET /v1/orgs/{org}/audit/events": Case(False),
+    "GET /v1/orgs/{org}/roles": READ,
+    "POST /v1/orgs/{org}/roles": Case(
+        False, {"json": {"role": "mine", "name": "Mine", "permissions": ["app:read"]}}
+    ),
+    "PATCH /v1/orgs/{org}/roles/{role}": Case(False, {"json": {"name": "Mine"}}),
+    "DELETE /v1/orgs/{org}/roles/{role}": Case(False),
+    "GET /v1/orgs/{org}/teams": READ,
+    "POST /v1/orgs/{org}/teams": Case(False, {"json": {"slug": "mine", "name": "Mine"}}),
+    "GET /v1/orgs/{org}/teams/{team}": READ,
+    "PATCH /v1/orgs/{org}/teams/{team}": Case(False, {"json": {"name": "Mine"}}),
+    "DELETE /v1/orgs/{org}/teams/{team}": Case(False),
+    "GET /v1/orgs/{org}/teams/{team}/members": READ,
+    "PUT /v1/orgs/{org}/teams/{team}/members/{user}": Case(False),
+    "DELETE /v1/orgs/{org}/teams/{team}/members/{user}": Case(False),
+    "GET /v1/orgs/{org}/assignments": Case(False),
+    "POST /v1/orgs/{org}/assignments": Case(
+        False,
+        {"json": {"subject": {"type": "user", "id": "{user}"}, "role": "viewer", "resource": "{org}/{app}"}},
+    ),
+    "DELETE /v1/orgs/{org}/assignments/{assignment}": Case(False, refused="assignment_not_found"),
+    "GET /v1/orgs/{org}/service-accounts": Case(False),
+    "POST /v1/orgs/{org}/service-accounts": Case(False, {"json": {"slug": "mine", "name": "Mine"}}),
+    "DELETE /v1/orgs/{org}/service-accounts/{account}": Case(False),
+    "GET /v1/orgs/{org}/service-accounts/{account}/keys": Case(False),
+    "POST /v1/orgs/{org}/service-accounts/{account}/keys": Case(False, {"json": {"name": "Mine"}}),
+    "DELETE /v1/orgs/{org}/service-accounts/{account}/keys/{key}": Case(False),
+    "GET /v1/orgs/{org}/events": READ,
+}
+
+# Routes on which no tenant's rights are asked for, each with the reason.
+OPEN: dict[str, str] = {
+    "POST /v1/users": "whoever registers is nobody yet",
+    "POST /v1/sessions": "signing in; the password is the proof",
+    "POST /oauth/token": "the refresh token is the proof",
+    "GET /.well-known/jwks.json": "public keys",
+    "GET /discovery/{org}/{env}": "shells load it in browsers of people who have no account",
+    "GET /discovery/{org}/{env}/events": "the same document as it changes",
+    "GET /assets/{org}/{app}/{version}/{path:path}": "published builds are loaded by any browser",
+    "HEAD /assets/{org}/{app}/{version}/{path:path}": "the same without the bytes",
+    "WEBSOCKET /v1/live": "signs in with its first frame; each of its queries has a case below",
+    "GET /": "leads to the shell that is shown first",
+    "GET /livez": "whether the process lives",
+    "GET /readyz": "whether the process can serve",
+    "GET /asyncapi": "documentation",
+    "GET /openapi.json": "documentation",
+    "HEAD /openapi.json": "documentation",
+    "GET /docs": "documentation",
+    "HEAD /docs": "documentation",
+    "GET /docs/oauth2-redirect": "documentation",
+    "HEAD /docs/oauth2-redirect": "documentation",
+}
+# Routes that need a token and name no organization, each with why no other tenant can be meant.
+OWN: dict[str, str] = {
+    "DELETE /v1/sessions/current": "the session is the token's own",
+    "GET /v1/me": "the user is the token's own",
+    "POST /v1/orgs": "makes one that belongs to the caller",
+    "GET /v1/orgs": "lists those of the caller",
+    "POST /v1/invitations/accept": "the invitation's token is the proof, and it names one e-mail address",
+    "GET /v1/operations/audit/events": "operators of the installation only",
+    "GET /v1/operations/dead": "operators of the installation only",
+    "POST /v1/operations/dead/replay": "operators of the installation only",
+}
+
+# One set of arguments for each query that can be asked for by name.
+QUERY_ARGS: dict[str, dict[str, str]] = {
+    "audit.list_entries": {},
+    "deploy.get_environment": {"environment": "production"},
+    "deploy.get_rollout": {"rollout": "{rollout}"},
+    "deploy.list_environments": {},
+    "deploy.list_placements": {"environment": "production"},
+    "deploy.list_rollouts": {"environment": "production"},
+    "identity.get_org": {},
+    "identity.list_invitations": {},
+    "identity.get_team": {"slug": "{team}"},
+    "identity.list_assignments": {},
+    "identity.list_keys": {"account": "{account}"},
+    "identity.list_members": {},
+    "identity.list_roles": {},
+    "identity.list_service_accounts": {},
+    "identity.list_team_members": {"slug": "{team}"},
+    "identity.list_teams": {},
+    "registry.get_app": {"app": "{app}"},
+    "registry.get_version": {"app": "{app}", "version": "1.0.0"},
+    "registry.list_apps": {},
+    "registry.list_versions": {"app": "{app}"},
+}
+OPEN_QUERIES = {"deploy.get_discovery": "public, as its route is"}
+OWN_QUERIES = {"identity.get_me": "the caller's own", "identity.list_orgs": "the caller's own"}
