@@ -24,7 +24,7 @@ from libs.permissions import EVERYTHING, Grant, allows
 from tests.portal import PASSWORD, Person, a_build, a_slug, a_tar, signed_in, somebody
 from tests.system.live import LiveClient
 
-STEPS = 56
+STEPS = 92
 CHECK_EVERY = 7
 CONNECTIONS = 6
 SUBSCRIPTIONS = 12
@@ -43,6 +43,11 @@ class Org:
     apps: list[str] = field(default_factory=list)
     environments: list[str] = field(default_factory=lambda: ["development", "production"])
     rollouts: list[str] = field(default_factory=list)
+    # Teams, service accounts and keys by what paths call them; nobody here holds anything by them.
+    teams: list[str] = field(default_factory=list)
+    accounts: list[str] = field(default_factory=list)
+    keys: list[tuple[str, str]] = field(default_factory=list)
+    assignments: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -155,6 +160,10 @@ class World:
                 return dice.choice([*org.rollouts, "rol_none"])
             case "limit":
                 return dice.choice([None, 1, 2, 200])
+            case "slug":
+                return dice.choice([*org.teams, "not-there-yet"])
+            case "account":
+                return dice.choice([*org.accounts, "sva_none"])
             case "actor":
                 return dice.choice([None, None, self.people[0].id])
             case "action":
@@ -181,7 +190,9 @@ class World:
             self.deck = [
                 self.create_app, self.rename_app, self.publish, self.publish, self.roll_out, self.roll_out,
                 self.roll_back, self.lock, self.create_environment, self.invite, self.set_role,
-                self.remove, self.rename_org, self.sign_in,
+                self.remove, self.rename_org, self.sign_in, self.make_team, self.join_team,
+                self.leave_team, self.define_role, self.make_account, self.make_key, self.revoke_key,
+                self.assign, self.unassign,
             ]  # fmt: skip
             dice.shuffle(self.deck)
         command = self.deck.pop()
@@ -268,6 +279,62 @@ class World:
     async def rename_org(self, org: Org, person: Person) -> int:
         body = {"name": secrets.token_hex(4)}
         return (await self.call(person, "PATCH", f"/v1/orgs/{org.slug}", json=body))[0]
+
+    async def make_team(self, org: Org, person: Person) -> int:
+        slug = self.random.choice(["not-there-yet", a_slug("team")])
+        path = f"/v1/orgs/{org.slug}/teams"
+        status, _ = await self.call(person, "POST", path, json={"slug": slug, "name": slug})
+        if status == 201:
+            org.teams.append(slug)
+        return status
+
+    async def join_team(self, org: Org, person: Person) -> int:
+        return await self.team_member(org, person, "PUT")
+
+    async def leave_team(self, org: Org, person: Person) -> int:
+        return await self.team_member(org, person, "DELETE")
+
+    async def team_member(self, org: Org, person: Person, method: str) -> int:
+        team, other = self.random.choice([*org.teams, "nobodys"]), self.random.choice(self.people)
+        return (await self.call(person, method, f"/v1/orgs/{org.slug}/teams/{team}/members/{other.id}"))[0]
+
+    async def define_role(self, org: Org, person: Person) -> int:
+        role = self.random.choice(["auditor", a_slug("role")])
+        body = {"role": role, "name": role, "permissions": ["audit:read", "org:read"]}
+        return (await self.call(person, "POST", f"/v1/orgs/{org.slug}/roles", json=body))[0]
+
+    async def make_account(self, org: Org, person: Person) -> int:
+        body = {"slug": a_slug("ci"), "name": "CI"}
+        status, made = await self.call(person, "POST", f"/v1/orgs/{org.slug}/service-accounts", json=body)
+        if status == 201:
+            org.accounts.append(made["id"])
+        return status
+
+    async def make_key(self, org: Org, person: Person) -> int:
+        account = self.random.choice([*org.accounts, "sva_none"])
+        path = f"/v1/orgs/{org.slug}/service-accounts/{account}/keys"
+        status, made = await self.call(person, "POST", path, json={"name": "key"})
+        if status == 201:
+            org.keys.append((account, made["id"]))
+        return status
+
+    async def revoke_key(self, org: Org, person: Person) -> int:
+        account, key = self.random.choice([*org.keys, ("sva_none", "key_none")])
+        path = f"/v1/orgs/{org.slug}/service-accounts/{account}/keys/{key}"
+        return (await self.call(person, "DELETE", path))[0]
+
+    async def assign(self, org: Org, person: Person) -> int:
+        subject = {"type": "service_account", "id": self.random.choice([*org.accounts, "sva_0"])}
+        resource = self.random.choice([org.slug, f"{org.slug}/orders", f"{org.slug}/orders/production"])
+        body = {"subject": subject, "role": "viewer", "resource": resource}
+        status, made = await self.call(person, "POST", f"/v1/orgs/{org.slug}/assignments", json=body)
+        if status == 201:
+            org.assignments.append(made["id"])
+        return status
+
+    async def unassign(self, org: Org, person: Person) -> int:
+        name = self.random.choice([*org.assignments, "asg_0"])
+        return (await self.call(person, "DELETE", f"/v1/orgs/{org.slug}/assignments/{name}"))[0]
 
     async def sign_in(self, org: Org, person: Person) -> int:
         """Another session, over which the same person reads and watches on."""
