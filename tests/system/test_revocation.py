@@ -149,3 +149,23 @@ async def test_nothing_is_read_any_more_once(
     seen = await watch_removal(scene.portal.gateways, token, scene.org, scene.app, remove)
     assert seen.subscriptions == 200
     print(f"\n{case.__name__}: last successful read {seen.seconds * 1000:.1f} ms after the removal's answer")
+
+
+async def test_what_is_remembered_of_identical_requests_opens_nothing_either(portal: LocalPortal) -> None:
+    """Nothing changes here but the right, so the same answer could be given again."""
+    owner, person = [await somebody(portal.gateways[0]) for _ in range(2)]
+    org = await owner.make_org()
+    app = await owner.make_app(org)
+    await owner.invite(org, person, "viewer")
+    addresses = [f"{gateway}/v1/orgs/{org}/apps/{app}" for gateway in portal.gateways]
+    seen = {"mes-after": (await owner.call("GET", addresses[0], 200)).headers["mes-version"]}
+    for address in addresses:
+        for headers in (seen, {}, {}, {}):
+            await person.call("GET", address, 200, headers=headers)
+    removed = await owner.call("DELETE", f"/v1/orgs/{org}/members/{person.id}", 204)
+    for address in addresses:
+        # The one that did not take the command hears of it before it answers this.
+        await person.call("GET", address, 404, headers={"mes-after": removed.headers["mes-version"]})
+        await person.call("GET", address, 404)
+    for one in (owner, person):
+        await one.http.aclose()
