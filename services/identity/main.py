@@ -24,6 +24,7 @@ from services.identity.organizations.store import ORGANIZATIONS
 from services.identity.roles import handlers as roles
 from services.identity.roles.store import ROLE_DEFINITIONS
 from services.identity.sessions.handlers import Sessions
+from services.identity.sessions.proof import Prover
 from services.identity.sessions.store import SESSIONS
 from services.identity.settings import IdentitySettings
 from services.identity.teams import handlers as teams
@@ -31,6 +32,8 @@ from services.identity.teams.store import TEAM_MEMBERS, TEAMS
 from services.identity.users.handlers import Users, get_me
 from services.identity.users.passwords import Passwords
 from services.identity.users.store import ACCOUNTS
+from services.identity.vocabulary import handlers as vocabulary
+from services.identity.vocabulary.store import VOCABULARIES
 
 DOCUMENTS: list[Documents[Any]] = [
     KEYRINGS,
@@ -48,6 +51,7 @@ DOCUMENTS: list[Documents[Any]] = [
     SERVICE_ACCOUNTS,
     API_KEYS,
     KEY_USES,
+    VOCABULARIES,
 ]
 
 
@@ -58,7 +62,7 @@ def main() -> None:
     passwords = Passwords(settings.argon2_memory_kib, settings.argon2_passes, settings.argon2_lanes)
     tokens = TokenMaker(settings.issuer, settings.access_token_lifetime)
     users = Users(passwords)
-    sessions = Sessions(passwords, tokens, settings.refresh_token_lifetime)
+    sessions = Sessions(Prover(passwords), tokens, settings.refresh_token_lifetime)
     invitations = Invitations(tokens)
     service.commands(
         users.register_user,
@@ -72,6 +76,7 @@ def main() -> None:
         members.remove_member,
         invitations.invite_member,
         invitations.accept_invitation,
+        vocabulary.set_vocabulary,
         roles.define_role,
         roles.update_role,
         roles.delete_role,
@@ -94,6 +99,7 @@ def main() -> None:
         organizations.get_org,
         members.list_members,
         list_invitations,
+        vocabulary.get_vocabulary,
         roles.list_roles,
         teams.list_teams,
         teams.get_team,

@@ -9,6 +9,7 @@ from pydantic import EmailStr, Field, SecretStr, StringConstraints
 from libs.contracts.base import Command, Event, Moment, Name, Query, Resource, View, topic
 
 Password = Annotated[SecretStr, Field(min_length=15, max_length=256)]
+Code = Annotated[SecretStr, Field(min_length=1, max_length=40)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
@@ -39,6 +40,8 @@ class RegisterUser(Command[User]):
 class OpenSession(Command[Tokens]):
     email: EmailStr
     password: Annotated[SecretStr, Field(max_length=256)]
+    # Of an authenticator app, or a recovery code.
+    code: Code | None = None
 
     def attempt(self) -> dict[str, Any]:
         return {"email": self.email}

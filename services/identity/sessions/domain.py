@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from libs.contracts.base import Event, Moment, Resource
 from libs.contracts.identity import SessionEnded, SessionOpened
@@ -39,9 +39,23 @@ class SessionNotFound(NotFound):
     """The caller has no such session."""
 
 
+class Device(NamedTuple):
+    """Where a session is used from, as its owner will know it again."""
+
+    address: str | None = None
+    agent: str | None = None
+
+
+UNKNOWN = Device()
+
+
 class Session(Resource):
     id: str
     user: str
+    # How its owner proved to be who they are (RFC 8176).
+    methods: tuple[str, ...] = ()
+    address: str | None = None
+    agent: str | None = None
     generation: int
     opened_at: Moment
     # When the present generation began.
@@ -52,11 +66,20 @@ class Session(Resource):
 
 
 def open_for(
-    session: str, user: str, organizations: Iterable[str], now: datetime, lifetime: timedelta
+    session: str,
+    user: str,
+    organizations: Iterable[str],
+    now: datetime,
+    lifetime: timedelta,
+    device: Device = UNKNOWN,
+    methods: tuple[str, ...] = ("pwd",),
 ) -> tuple[Session, list[Event]]:
     opened = Session(
         id=session,
         user=user,
+        methods=methods,
+        address=device.address,
+        agent=device.agent,
         generation=1,
         opened_at=now,
         turned_at=now,

@@ -9,40 +9,55 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
+from libs.contracts.base import Event
 from libs.contracts.identity import EndSession, OpenSession, RefreshSession, Tokens
 from libs.service.request import Request
 from libs.store.commit import AlreadyAnswered, RecordedReply
+from libs.store.database import Change
 from services.identity.keys.tokens import TokenMaker
 from services.identity.members import store as members
 from services.identity.repeats import first_answer
 from services.identity.sessions import domain, store
-from services.identity.sessions.domain import RefreshReused
+from services.identity.sessions.domain import RefreshReused, Session
+from services.identity.sessions.proof import Proved, Prover
 from services.identity.users import domain as users
 from services.identity.users import store as accounts
-from services.identity.users.domain import Account
 from services.identity.users.handlers import act_as
-from services.identity.users.passwords import Passwords
 
 
 class Sessions:
-    def __init__(self, passwords: Passwords, tokens: TokenMaker, lifetime: timedelta) -> None:
-        self._passwords = passwords
+    def __init__(self, prover: Prover, tokens: TokenMaker, lifetime: timedelta) -> None:
+        self._prover = prover
         self._tokens = tokens
         self._lifetime = lifetime
 
     async def open_session(self, command: OpenSession, request: Request) -> Tokens:
-        account = await self._proved(command, request)
-        joined = await members.joined_by(request.scope, account.id)
-        organizations = [membership.organization for membership in joined]
-        session, events = domain.open_for(_new_id(), account.id, organizations, request.now, self._lifetime)
-        act_as(request, account, session.id)
-        tokens = self._tokens.tokens(session, account, request.now)
+        proved = await self._prover.prove(request, command.email, command.password, command.code)
+        session, changes, events = await self.opening(proved, request)
+        tokens = self._tokens.tokens(session, proved.account, request.now)
         try:
-            return await store.save_opened(request, session, events, tokens)
+            return await store.save_opened(request, session, changes, events, tokens)
         except AlreadyAnswered as answered:
             first = store.Issued.model_validate_json(first_answer(answered.recorded, request))
             session = domain.in_use(await store.session(request.scope, first.session), request.now)
-            return self._tokens.tokens(session, account, request.now)
+            return self._tokens.tokens(session, proved.account, request.now)
+
+    async def opening(self, proved: Proved, request: Request) -> tuple[Session, list[Change], list[Event]]:
+        """A session for whoever has proved to be that user, with all that must be saved with it. From here on
+        the request is theirs."""
+        account = proved.account
+        joined = await members.joined_by(request.scope, account.id)
+        session, events = domain.open_for(
+            _new_id(),
+            account.id,
+            [membership.organization for membership in joined],
+            request.now,
+            self._lifetime,
+            domain.Device(request.caller.address, request.caller.agent),
+            proved.methods,
+        )
+        act_as(request, account, session.id)
+        return session, [store.SESSIONS.put(session), *proved.changes], events
 
     open_session.replays_itself = True  # type: ignore[attr-defined]  # read by the edge
 
@@ -76,14 +91,6 @@ class Sessions:
         session = domain.own(await store.session(request.scope, command.session), request.caller.subject)
         ended, events = domain.end(session, "signed_out", request.now)
         await store.save_ended(request, session, ended, events)
-
-    async def _proved(self, command: OpenSession, request: Request) -> Account:
-        account = await accounts.by_email(request.scope, users.normal(command.email))
-        password_hash = account.password_hash if account else None
-        if not await self._passwords.fits(command.password.get_secret_value(), password_hash):
-            raise domain.SignInRefused("the e-mail address or the password is wrong")
-        assert account is not None
-        return account
 
     async def _refreshed_before(self, recorded: RecordedReply, request: Request) -> Tokens:
         """The answer again, unless the session has moved on: then it had arrived, and is no longer good."""

@@ -10,7 +10,7 @@ from libs.contracts.identity import Tokens
 from libs.permissions import PLATFORM
 from libs.service.request import Request
 from libs.store.commit import Commit
-from libs.store.database import Documents, Index, Scope
+from libs.store.database import Change, Documents, Index, Scope
 from services.identity.sessions.domain import Session
 
 A_DAY = 86_400
@@ -40,9 +40,11 @@ async def ended_since(scope: Scope, moment: datetime) -> list[Session]:
     return await scope.of(PLATFORM).find(SESSIONS, {"ended_at": {"$gt": moment}})
 
 
-async def save_opened(request: Request, opened: Session, events: Sequence[Event], tokens: Tokens) -> Tokens:
+async def save_opened(
+    request: Request, opened: Session, changes: Sequence[Change], events: Sequence[Event], tokens: Tokens
+) -> Tokens:
     recorded = Issued(session=opened.id, generation=opened.generation)
-    return await request.commit([SESSIONS.put(opened)], events, reply=tokens, recorded=recorded)
+    return await request.commit(changes, events, reply=tokens, recorded=recorded)
 
 
 async def save_turned(request: Request, before: Session, turned: Session, tokens: Tokens) -> Tokens:
