@@ -11,7 +11,19 @@ from starlette.responses import Response
 
 from gateway import problems
 from gateway.portal import Portal
-from gateway.routes import access, account, happened, health, live, oauth, organizations, shells, what, where
+from gateway.routes import (
+    access,
+    account,
+    authzen,
+    happened,
+    health,
+    live,
+    oauth,
+    organizations,
+    shells,
+    what,
+    where,
+)
 from libs.service.commands import field_errors
 
 DESCRIPTION = """\
@@ -19,6 +31,7 @@ Who may, what is there, where it runs, what happened: for applications built wit
 Every answer carries `Mes-Trace`; every write takes `Idempotency-Key` and answers with `Mes-Version`, which a
 reader may send back as `Mes-After`."""
 
+MODULES = (account, oauth, access, authzen, organizations, what, where, happened, shells, live, health)
 # The edge's own span covers a request; FastAPI's would say the same again, at a tenth of its cost.
 SILENT: TelemetryConfig = {"tracing": False, "metrics": False}
 
@@ -33,7 +46,19 @@ def create(portal: Portal) -> FastAPI:
         """A path or query value that its contract refuses."""
         return problems.problem_response(problems.InvalidBody("a value does not fit", field_errors(error)))
 
-    for module in (account, oauth, access, organizations, what, where, happened, shells, live, health):
+    for module in (
+        account,
+        oauth,
+        access,
+        authzen,
+        organizations,
+        what,
+        where,
+        happened,
+        shells,
+        live,
+        health,
+    ):
         app.include_router(module.router)
     app.add_middleware(
         CORSMiddleware,

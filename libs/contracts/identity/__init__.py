@@ -5,3 +5,4 @@ from libs.contracts.identity.accounts import *  # noqa: F403
 from libs.contracts.identity.directory import *  # noqa: F403
 from libs.contracts.identity.organizations import *  # noqa: F403
 from libs.contracts.identity.people import *  # noqa: F403
+from libs.contracts.identity.vocabulary import *  # noqa: F403
