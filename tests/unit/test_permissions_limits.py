@@ -1,4 +1,4 @@
-"""Limits and roles of one's own: never more than was held, nor than a limit names, and only ever downwards."""
+"""Limits and roles of one's own: never more than was held, nor than a limit names, and only downwards."""
 
 from __future__ import annotations
 
