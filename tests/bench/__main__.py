@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import LocalPortal
-from tests.bench import bare, http
+from tests.bench import bare, decisions, http
 from tests.bench.sockets import Watcher
 from tests.portal import Person, somebody
 
@@ -54,10 +54,17 @@ def main() -> None:
         LocalPortal(Path(folder), port=0, replicas={}, demo=False, env={}) as portal,
     ):
         report = Report()
+        _decisions(report)
         uvloop.run(_all(portal, Path(folder), report))
         for name, pid in sorted(portal.processes.items()):
             report.row(f"resident memory, {name} (MB)", [_resident_mb(pid)])
         console.print(report.table)
+
+
+def _decisions(report: Report) -> None:
+    console.print("decisions in one process")
+    found, allowed = decisions.rates(ROUNDS)
+    report.row(f"decisions in one process, {allowed:.0%} allowed (1/s)", found, wanted="≥ 200,000")
 
 
 async def _all(portal: LocalPortal, folder: Path, report: Report) -> None:
