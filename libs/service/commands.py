@@ -24,6 +24,7 @@ from libs.errors import (
     PermissionMissing,
     Problem,
     Refusal,
+    TooMany,
     WriteContention,
 )
 from libs.permissions import allows
@@ -79,8 +80,8 @@ class CommandEdge:
         except AlreadyAnswered as answered:
             return self._repeated(answered.recorded, fingerprint)
         except Refusal as refusal:
-            if refusal.problem().status >= 500:
-                # A fault, ours or another service's, decides nothing: the same request may succeed later.
+            if refusal.problem().status >= 500 or refusal.problem().status == TooMany.status:
+                # A fault, or having to wait, decides nothing: the same request may succeed later.
                 return problem_bytes(refusal)
             return await self._record_refusal(command, caller, request_id, fingerprint, refusal)
         except Exception as error:
@@ -203,6 +204,7 @@ def _fingerprint(request_id: str, message: str, body: bytes) -> str:
     key = hashlib.sha256(request_id.encode()).digest()
     if b"password" in body:
         fields = orjson.loads(body)
-        fields.pop("password", None)
+        for name in [name for name in fields if name.endswith("password")]:
+            del fields[name]
         body = orjson.dumps(fields)
     return hmac.new(key, message.encode() + b"\0" + body, hashlib.sha256).hexdigest()

@@ -14,31 +14,31 @@ from services.identity.assignments.store import ASSIGNMENTS
 from services.identity.directory.handlers import DirectoryPages
 from services.identity.invitations.handlers import Invitations, list_invitations
 from services.identity.invitations.store import INVITATIONS
-from services.identity.keys.handlers import Keys, the_keyring
+from services.identity.issuers import handlers as issuers
+from services.identity.issuers.store import ISSUERS
+from services.identity.keys.handlers import the_keyring
 from services.identity.keys.store import KEYRINGS
 from services.identity.keys.tokens import TokenMaker
+from services.identity.managed import handlers as managed
+from services.identity.managed.store import MANAGED
 from services.identity.members import handlers as members
 from services.identity.members.store import JOINED, MEMBERS
 from services.identity.organizations import handlers as organizations
 from services.identity.organizations.store import ORGANIZATIONS
 from services.identity.roles import handlers as roles
 from services.identity.roles.store import ROLE_DEFINITIONS
-from services.identity.sessions.handlers import Sessions
-from services.identity.sessions.proof import Prover
-from services.identity.sessions.store import SESSIONS
 from services.identity.settings import IdentitySettings
+from services.identity.signing_in import SIGN_IN_DOCUMENTS, SigningIn
 from services.identity.teams import handlers as teams
 from services.identity.teams.store import TEAM_MEMBERS, TEAMS
-from services.identity.users.handlers import Users, get_me
-from services.identity.users.passwords import Passwords
 from services.identity.users.store import ACCOUNTS
 from services.identity.vocabulary import handlers as vocabulary
 from services.identity.vocabulary.store import VOCABULARIES
 
 DOCUMENTS: list[Documents[Any]] = [
+    *SIGN_IN_DOCUMENTS,
     KEYRINGS,
     ACCOUNTS,
-    SESSIONS,
     ORGANIZATIONS,
     MEMBERS,
     JOINED,
@@ -52,6 +52,8 @@ DOCUMENTS: list[Documents[Any]] = [
     API_KEYS,
     KEY_USES,
     VOCABULARIES,
+    MANAGED,
+    ISSUERS,
 ]
 
 
@@ -59,16 +61,11 @@ def main() -> None:
     settings = IdentitySettings()
     service = Service("identity", settings, DOCUMENTS)
 
-    passwords = Passwords(settings.argon2_memory_kib, settings.argon2_passes, settings.argon2_lanes)
     tokens = TokenMaker(settings.issuer, settings.access_token_lifetime)
-    users = Users(passwords)
-    sessions = Sessions(Prover(passwords), tokens, settings.refresh_token_lifetime)
+    signing_in = SigningIn(service, settings, tokens)
     invitations = Invitations(tokens)
+    trusted = issuers.Issuers(settings.allow_loopback_issuers)
     service.commands(
-        users.register_user,
-        sessions.open_session,
-        sessions.refresh_session,
-        sessions.end_session,
         organizations.create_organization,
         organizations.update_organization,
         organizations.delete_organization,
@@ -76,6 +73,12 @@ def main() -> None:
         members.remove_member,
         invitations.invite_member,
         invitations.accept_invitation,
+        managed.create_managed_user,
+        managed.update_managed_user,
+        managed.admit_foreign_user,
+        trusted.register_issuer,
+        trusted.update_issuer,
+        issuers.remove_issuer,
         vocabulary.set_vocabulary,
         roles.define_role,
         roles.update_role,
@@ -94,11 +97,15 @@ def main() -> None:
         accounts.note_keys_used,
     )
     service.queries(
-        get_me,
+        *signing_in.queries,
         organizations.list_orgs,
         organizations.get_org,
         members.list_members,
         list_invitations,
+        managed.get_managed_user,
+        managed.list_managed_users,
+        issuers.get_issuer,
+        issuers.list_issuers,
         vocabulary.get_vocabulary,
         roles.list_roles,
         teams.list_teams,
@@ -107,13 +114,14 @@ def main() -> None:
         assignments.list_assignments,
         accounts.list_service_accounts,
         accounts.list_keys,
-        Keys(tokens).get_keys,
         DirectoryPages(settings.access_token_lifetime).list_directory,
     )
 
     async def prepare() -> None:
         tokens.use(await the_keyring(service.journal))
-        await users.ensure_administrator(service.journal, settings.admin_email, settings.admin_password)
+        await signing_in.users.ensure_administrator(
+            service.journal, settings.admin_email, settings.admin_password
+        )
 
     service.run(prepare)
 

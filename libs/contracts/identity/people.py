@@ -6,10 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import EmailStr, Field, SecretStr, StringConstraints
 
-from libs.contracts.base import Command, Event, Moment, Name, Query, Resource, View, topic
+from libs.contracts.base import Command, Event, Moment, Name, Page, Paged, Query, Resource, View, topic
 
-Password = Annotated[SecretStr, Field(min_length=15, max_length=256)]
-Code = Annotated[SecretStr, Field(min_length=1, max_length=40)]
+Reason = Literal["signed_out", "refresh_reused", "ended_elsewhere", "password_changed", "password_reset"]
+# Fewest characters where a password is the only factor, and where there is a second one (NIST 800-63B-4).
+FEWEST_ALONE = 15
+FEWEST_WITH_SECOND = 8
+Password = Annotated[SecretStr, Field(min_length=FEWEST_ALONE, max_length=256)]
+ShortPassword = Annotated[SecretStr, Field(min_length=FEWEST_WITH_SECOND, max_length=256)]
+# As it is shown to prove something: whatever its length, it is compared.
+ShownPassword = Annotated[SecretStr, Field(max_length=256)]
+# Of an authenticator app, or one of the recovery codes.
+SignInCode = Annotated[SecretStr, Field(min_length=1, max_length=40)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
@@ -18,6 +26,7 @@ class User(Resource):
     email: str
     name: str
     created_at: Moment
+    email_verified: bool = False
 
 
 class Tokens(View):
@@ -26,9 +35,13 @@ class Tokens(View):
     expires_in: int
     refresh_token: str
     session: str
+    scope: str = ""
+    id_token: str | None = None
 
 
-class RegisterUser(Command[User]):
+class RegisterUser(Command[User | None]):
+    """Answers the user; nothing where addresses are verified first, whether there is an account or not."""
+
     email: EmailStr
     name: Name
     password: Password
@@ -37,11 +50,20 @@ class RegisterUser(Command[User]):
         return {"email": self.email, "name": self.name}
 
 
+class ChangePassword(Command[None]):
+    """Ends all other sessions of its owner."""
+
+    password: ShownPassword
+    new_password: ShortPassword
+
+    def attempt(self) -> dict[str, Any]:
+        return {}
+
+
 class OpenSession(Command[Tokens]):
     email: EmailStr
-    password: Annotated[SecretStr, Field(max_length=256)]
-    # Of an authenticator app, or a recovery code.
-    code: Code | None = None
+    password: ShownPassword
+    code: SignInCode | None = None
 
     def attempt(self) -> dict[str, Any]:
         return {"email": self.email}
@@ -49,6 +71,9 @@ class OpenSession(Command[Tokens]):
 
 class RefreshSession(Command[Tokens]):
     refresh_token: Token
+    # The client that the session was opened for shows itself, with its secret if it has one.
+    client_id: Annotated[str, StringConstraints(max_length=300)] | None = None
+    client_secret: Annotated[SecretStr, Field(max_length=512)] | None = None
 
     def attempt(self) -> dict[str, Any]:
         return {"session": self.refresh_token.split(".")[0]}
@@ -58,11 +83,40 @@ class EndSession(Command[None]):
     session: str
 
 
+class EndOtherSessions(Command[None]):
+    """All of the caller's but the one that asks."""
+
+
+class OpenedSession(View):
+    """A session as its owner sees it. `seen_at` is when its tokens were last renewed, to the hour."""
+
+    id: str
+    current: bool
+    opened_at: Moment
+    seen_at: Moment
+    address: str | None
+    agent: str | None
+    # How its owner proved to be who they are (RFC 8176).
+    methods: tuple[str, ...]
+    # What it was opened for: an OAuth client, `browser` for the sign-in page, `mes` for neither.
+    client: str = "mes"
+
+
 class GetMe(Query[User]):
     user: str
 
     def topics(self) -> tuple[str, ...]:
         return (topic("user", self.user),)
+
+
+class ListSessions(Query[Page[OpenedSession]], Paged):
+    """Those of a user that have not ended. `session` is the one that asks."""
+
+    user: str
+    session: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("sessions", self.user),)
 
 
 class UserRegistered(Event):
@@ -78,6 +132,28 @@ class UserRegistered(Event):
         return f"{self.email} registered"
 
 
+class PasswordChanged(Event, permission="audit:read"):
+    user: str
+    how: Literal["changed", "reset"]
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("user", self.user),)
+
+    def summary(self) -> str:
+        return f"password {self.how}"
+
+
+class TriesLimited(Event, permission="audit:read"):
+    """So many wrong tries that more have to wait. Told when that begins, not for each try that waits."""
+
+    what: Literal["sign_in", "code", "registration", "mail"]
+    scope: Literal["pair", "account", "address"]
+    email: str = ""
+
+    def summary(self) -> str:
+        return f"too many tries ({self.what}, by {self.scope})"
+
+
 class SessionOpened(Event, permission="audit:read"):
     """Recorded for the installation and for each organization of the user."""
 
@@ -85,14 +161,33 @@ class SessionOpened(Event, permission="audit:read"):
     user: str
     session: str
 
+    def topics(self) -> tuple[str, ...]:
+        return (topic("sessions", self.user),)
+
     def summary(self) -> str:
         return "signed in"
+
+
+class SessionSeen(Event, permission="audit:read"):
+    """The session goes on. Told once an hour, or when it is used from elsewhere."""
+
+    user: str
+    session: str
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("sessions", self.user),)
+
+    def summary(self) -> str:
+        return "session renewed"
 
 
 class SessionEnded(Event, permission="audit:read"):
     user: str
     session: str
-    reason: Literal["signed_out", "refresh_reused"]
+    reason: Reason
+
+    def topics(self) -> tuple[str, ...]:
+        return (topic("sessions", self.user),)
 
     def summary(self) -> str:
         return f"session ended: {self.reason}"

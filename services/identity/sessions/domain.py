@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from libs.contracts.base import Event, Moment, Resource
-from libs.contracts.identity import SessionEnded, SessionOpened
-from libs.errors import NotFound, Unauthenticated
+from libs.contracts.identity import OpenedSession, Reason, SessionEnded, SessionOpened, SessionSeen
+from libs.errors import Forbidden, NotFound, Unauthenticated
 from libs.permissions import PLATFORM
 
 # For this long the generation before is answered too: two tabs, or an answer that got lost.
@@ -20,7 +20,8 @@ OVERLAP = timedelta(seconds=10)
 # A sign-in is told to so many organizations, those first joined first; each costs a write.
 MOST_TOLD = 50
 
-Reason = Literal["signed_out", "refresh_reused"]
+# What its owner sees of when a session was last used is kept to this, so that not every refresh is news.
+SEEN_EVERY = timedelta(hours=1)
 
 
 class SignInRefused(Unauthenticated):
@@ -33,6 +34,14 @@ class RefreshRefused(Unauthenticated):
 
 class RefreshReused(Unauthenticated):
     """The refresh token had been replaced, so its session has been ended. Sign in again."""
+
+
+class EmailNotVerified(Forbidden):
+    """The password is right, but nobody has followed the link that was mailed to the address."""
+
+
+class RecentSignInRequired(Forbidden):
+    """What an account is signed in with is changed only soon after a sign-in; sign in again."""
 
 
 class SessionNotFound(NotFound):
@@ -49,20 +58,59 @@ class Device(NamedTuple):
 UNKNOWN = Device()
 
 
+class Client(NamedTuple):
+    """Whom a session is opened for, if somebody signs in to another than us, and by an earlier proof."""
+
+    id: str = "mes"
+    scope: str = ""
+    authenticated_at: datetime | None = None
+
+
+DIRECTLY = Client()
+
+
 class Session(Resource):
     id: str
     user: str
+    # Who holds its tokens, and what it asked for (OAuth); `mes` where somebody signed in with us directly.
+    client: str = "mes"
+    scope: str = ""
+    # When its owner proved to be who they are, if that was for an earlier session of the same browser.
+    authenticated_at: Moment | None = None
     # How its owner proved to be who they are (RFC 8176).
     methods: tuple[str, ...] = ()
     address: str | None = None
     agent: str | None = None
     generation: int
     opened_at: Moment
+    # When it was last used, as its owner sees it.
+    seen_at: Moment | None = None
     # When the present generation began.
     turned_at: Moment
     expires_at: Moment
     ended_at: Moment | None = None
     reason: Reason | None = None
+
+    @property
+    def proved_at(self) -> datetime:
+        return self.authenticated_at or self.opened_at
+
+    @property
+    def is_renewable(self) -> bool:
+        """Whether its client gets refresh tokens."""
+        return "openid" not in self.scope.split() or "offline_access" in self.scope.split()
+
+    def view(self, current: str) -> OpenedSession:
+        return OpenedSession(
+            id=self.id,
+            current=self.id == current,
+            opened_at=self.opened_at,
+            seen_at=self.seen_at or self.opened_at,
+            address=self.address,
+            agent=self.agent,
+            methods=self.methods,
+            client=self.client,
+        )
 
 
 def open_for(
@@ -73,10 +121,14 @@ def open_for(
     lifetime: timedelta,
     device: Device = UNKNOWN,
     methods: tuple[str, ...] = ("pwd",),
+    client: Client = DIRECTLY,
 ) -> tuple[Session, list[Event]]:
     opened = Session(
         id=session,
         user=user,
+        client=client.id,
+        scope=client.scope,
+        authenticated_at=client.authenticated_at,
         methods=methods,
         address=device.address,
         agent=device.agent,
@@ -100,6 +152,23 @@ def turn(session: Session | None, generation: int, now: datetime, lifetime: time
     if generation < session.generation:
         raise RefreshReused("the refresh token had been replaced; the session is ended")
     raise RefreshRefused("no such refresh token")
+
+
+def seen(before: Session, turned: Session, device: Device, now: datetime) -> tuple[Session, list[Event]]:
+    """Where and when the session goes on, if that is news to its owner."""
+    if turned is before:
+        return turned, []
+    same = (before.address, before.agent) == (device.address, device.agent)
+    if same and now < (before.seen_at or before.opened_at) + SEEN_EVERY:
+        return turned, []
+    told = turned.model_copy(update={"seen_at": now, "address": device.address, "agent": device.agent})
+    return told, [SessionSeen(user=before.user, session=before.id)]
+
+
+def check_recent(session: Session | None, user: str, now: datetime, window: timedelta) -> None:
+    """Raises RecentSignInRequired."""
+    if session is None or session.user != user or session.ended_at or session.proved_at < now - window:
+        raise RecentSignInRequired("sign in again first")
 
 
 def in_use(session: Session | None, now: datetime) -> Session:

@@ -19,6 +19,7 @@ SESSIONS = Documents(
     Session,
     key=lambda session: session.id,
     indexes=[
+        Index(("user", "ended_at", "id")),  # those of a user that go on, in pages
         Index(("ended_at",)),  # those whose access tokens still run
         Index(("expires_at",), across=True, expire_after_seconds=A_DAY),  # forgotten by themselves
     ],
@@ -36,6 +37,12 @@ async def session(scope: Scope, session: str) -> Session | None:
     return await scope.of(PLATFORM).get(SESSIONS, session)
 
 
+async def open_of(scope: Scope, user: str, after: str = "", limit: int = 0) -> list[Session]:
+    """Those of a user that have not ended, by id."""
+    where = {"user": user, "ended_at": None, "id": {"$gt": after}}
+    return await scope.of(PLATFORM).find(SESSIONS, where, sort="id", limit=limit)
+
+
 async def ended_since(scope: Scope, moment: datetime) -> list[Session]:
     return await scope.of(PLATFORM).find(SESSIONS, {"ended_at": {"$gt": moment}})
 
@@ -47,11 +54,13 @@ async def save_opened(
     return await request.commit(changes, events, reply=tokens, recorded=recorded)
 
 
-async def save_turned(request: Request, before: Session, turned: Session, tokens: Tokens) -> Tokens:
+async def save_turned(
+    request: Request, before: Session, turned: Session, events: Sequence[Event], tokens: Tokens
+) -> Tokens:
     """One atomic claim: of two that turn the same generation, the second finds it turned."""
     changes = [SESSIONS.put(turned)] if turned.revision > before.revision else []
     recorded = Issued(session=turned.id, generation=turned.generation)
-    return await request.commit(changes, [], reply=tokens, recorded=recorded)
+    return await request.commit(changes, events, reply=tokens, recorded=recorded)
 
 
 async def save_ended(request: Request, before: Session, ended: Session, events: Sequence[Event]) -> None:
