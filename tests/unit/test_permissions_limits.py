@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.permissions import (
@@ -21,9 +21,9 @@ from libs.permissions import (
 )
 
 # Few and alike on purpose: prefixes of each other are where a comparison goes wrong.
-names = st.sampled_from(["a", "ab", "b", "a-b"])
-resources = st.lists(names, min_size=1, max_size=3).map("/".join)
-permissions = st.sampled_from(["app:read", "app:update", "org:read", "org:delete", "assignment:update"])
+names = st.sampled_from(["a", "ab"])
+resources = st.sampled_from(["a", "a/a", "a/a/a", "a/a/ab", "a/ab", "ab", "ab/a", "ab/a/a"])
+permissions = st.sampled_from(["app:read", "org:read", "org:delete"])
 some = st.frozensets(permissions, min_size=1, max_size=3)
 # A role of an organization's own says what it allows; it may have any name, a built-in one's too.
 grants = st.builds(Grant, st.sampled_from([*ROLES, "own"]), resources, st.just(frozenset()) | some)
@@ -69,6 +69,7 @@ def test_what_a_role_of_ones_own_says_is_all_that_it_allows(
     assert allows([Grant(role, resource, says)], permission, resource) == (permission in says)
 
 
+@settings(max_examples=500)
 @given(held_grants, limits, permissions, resources)
 def test_limits_leave_what_is_held_and_what_every_limit_names(
     held: list[Grant], limiting: list[Limit], permission: str, resource: str
@@ -124,6 +125,4 @@ def test_a_list_with_a_limited_token_shows_what_could_be_read_one_by_one(
 
 
 def test_the_permissions_here_are_real_ones() -> None:
-    assert {"app:read", "app:update", "org:read", "org:delete", "assignment:update"} <= (
-        ORGANIZATION_PERMISSIONS
-    )
+    assert {"app:read", "org:read", "org:delete"} <= ORGANIZATION_PERMISSIONS
