@@ -9,10 +9,16 @@ from libs.contracts.envelope import Fact
 from libs.contracts.identity import (
     AssignmentRemoved,
     DirectoryEntry,
+    IssuerRemoved,
+    IssuerSet,
+    IssuerSettings,
     KeyCreated,
     KeyRevoked,
     KeyScope,
+    KnownIssuer,
     KnownKey,
+    ManagedUserRemoved,
+    ManagedUserSet,
     MemberRemoved,
     MemberSet,
     RoleAssigned,
@@ -61,6 +67,9 @@ class OrganizationAccess:
         self.assignments: dict[str, Held] = {}
         self.accounts: dict[str, str] = {}
         self.keys: dict[str, KnownKey] = {}
+        self.issuers: dict[str, KnownIssuer] = {}
+        # Foreign identities, `issuer|subject`, with the user that each of them is.
+        self.links: dict[str, str] = {}
         # What follows from the above, made anew when it is asked for after a change.
         self._by_subject: dict[str, list[str]] | None = None
         self._teams_of: dict[str, list[str]] | None = None
@@ -78,12 +87,14 @@ class OrganizationAccess:
         }
         self.accounts = dict(entry.accounts)
         self.keys = dict(entry.keys)
+        self.issuers = dict(entry.issuers)
+        self.links = dict(entry.links)
         self._forget()
 
     def clear(self) -> Changed:
         """The organization is deleted; its id remains."""
         subjects = frozenset((*self.members, *self.accounts))
-        ended = frozenset(known.key for known in self.keys.values())
+        ended = self.standing()
         self.load(DirectoryEntry(org=self.id, sequence=0))
         return Changed(subjects, ended)
 
@@ -101,9 +112,9 @@ class OrganizationAccess:
         return frozenset((*self.members, *self.accounts))
 
     def standing(self) -> frozenset[str]:
-        """The ids of keys that are good, as tokens made from them need them."""
+        """The ids of the keys and issuers that are good; tokens need the one that they were made from."""
         if self._standing is None:
-            self._standing = frozenset(known.key for known in self.keys.values())
+            self._standing = frozenset((*(known.key for known in self.keys.values()), *self.issuers))
         return self._standing
 
     def grants(self, subject: str) -> tuple[Grant, ...]:
@@ -225,6 +236,33 @@ class OrganizationAccess:
         self.keys.pop(data["fingerprint"], None)
         return Changed(ended=frozenset({data["key"]}))
 
+    def _issuer_set(self, data: Mapping[str, Any]) -> Changed:
+        settings = IssuerSettings.model_validate(data["settings"])
+        self.issuers[data["issuer"]] = KnownIssuer(revision=data["revision"], settings=settings)
+        # What its tokens give may be other than before.
+        return Changed(frozenset(user for link, user in self.links.items() if _is_of(link, data["issuer"])))
+
+    def _issuer_removed(self, data: Mapping[str, Any]) -> Changed:
+        self.issuers.pop(data["issuer"], None)
+        return Changed(ended=frozenset({data["issuer"]}))
+
+    def _managed_user_set(self, data: Mapping[str, Any]) -> Changed:
+        self._unlink(data["user"])
+        self.links |= dict.fromkeys(data["links"], data["user"])
+        return Changed(frozenset({data["user"]}))
+
+    def _managed_user_removed(self, data: Mapping[str, Any]) -> Changed:
+        self._unlink(data["user"])
+        return Changed(frozenset({data["user"]}))
+
+    def _unlink(self, user: str) -> None:
+        for link in [link for link, linked in self.links.items() if linked == user]:
+            del self.links[link]
+
+
+def _is_of(link: str, issuer: str) -> bool:
+    return link.startswith(f"{issuer}|")
+
 
 _CHANGES: dict[str, Callable[[OrganizationAccess, Mapping[str, Any]], Changed]] = {
     MemberSet.message: OrganizationAccess._member_set,
@@ -241,4 +279,8 @@ _CHANGES: dict[str, Callable[[OrganizationAccess, Mapping[str, Any]], Changed]] 
     ServiceAccountDeleted.message: OrganizationAccess._account_deleted,
     KeyCreated.message: OrganizationAccess._key_created,
     KeyRevoked.message: OrganizationAccess._key_revoked,
+    IssuerSet.message: OrganizationAccess._issuer_set,
+    IssuerRemoved.message: OrganizationAccess._issuer_removed,
+    ManagedUserSet.message: OrganizationAccess._managed_user_set,
+    ManagedUserRemoved.message: OrganizationAccess._managed_user_removed,
 }

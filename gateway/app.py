@@ -15,11 +15,13 @@ from gateway.routes import (
     access,
     account,
     authzen,
+    factors,
     happened,
     health,
     live,
     oauth,
     organizations,
+    providers,
     shells,
     what,
     where,
@@ -31,7 +33,20 @@ Who may, what is there, where it runs, what happened: for applications built wit
 Every answer carries `Mes-Trace`; every write takes `Idempotency-Key` and answers with `Mes-Version`, which a
 reader may send back as `Mes-After`."""
 
-MODULES = (account, oauth, access, authzen, organizations, what, where, happened, shells, live, health)
+MODULES = (
+    account,
+    oauth,
+    access,
+    authzen,
+    providers,
+    organizations,
+    what,
+    where,
+    happened,
+    shells,
+    live,
+    health,
+)
 # The edge's own span covers a request; FastAPI's would say the same again, at a tenth of its cost.
 SILENT: TelemetryConfig = {"tracing": False, "metrics": False}
 
@@ -48,10 +63,12 @@ def create(portal: Portal) -> FastAPI:
 
     for module in (
         account,
+        factors,
         oauth,
         access,
         authzen,
         organizations,
+        providers,
         what,
         where,
         happened,

@@ -30,6 +30,8 @@ class Claims:
     org: str | None = None
     limits: tuple[Limit, ...] = ()
     roles: tuple[str, ...] = ()
+    # False where something outside may end it of which no event tells: the key of a foreign issuer.
+    told_of_its_end: bool = True
 
     @property
     def expired(self) -> bool:

@@ -16,7 +16,10 @@ from libs.contracts.base import service_caller
 from libs.contracts.envelope import Fact, Stream
 from libs.contracts.identity import Directory as Page
 from libs.contracts.identity import (
+    IssuerRemoved,
+    IssuerSet,
     KeyCreated,
+    KnownIssuer,
     KnownKey,
     ListDirectory,
     OrganizationCreated,
@@ -47,6 +50,8 @@ class Directory:
         self._operators: set[str] = set()
         # Whose each key is, by the key's fingerprint.
         self._keys: dict[str, OrganizationAccess] = {}
+        # By issuer, who trusts it; made anew when it is asked for after a change.
+        self._trusting: dict[str, list[tuple[OrganizationAccess, str, KnownIssuer]]] | None = None
         # Sessions and tokens that are over, with when that was heard.
         self._ended: dict[str, float] = {}
 
@@ -63,6 +68,7 @@ class Directory:
             self._operators |= set(page.operators)
             self._ended |= dict.fromkeys(page.ended, time.monotonic())
             _note(page, reached)
+        self._trusting = None
         self._is_read = True
         return reached
 
@@ -87,6 +93,7 @@ class Directory:
             case OrganizationDeleted.message:
                 organization = self._organization(fact.org)
                 self._unlist(organization)
+                self._trusting = None
                 self._changed(organization.clear())
             case SessionEnded.message:
                 self._changed(Changed(ended=frozenset({fact.data["session"]})))
@@ -96,6 +103,8 @@ class Directory:
             case _ if fact.org != PLATFORM:
                 organization = self._organization(fact.org)
                 changed = organization.apply(fact)
+                if fact.type in (IssuerSet.message, IssuerRemoved.message):
+                    self._trusting = None
                 if fact.type == KeyCreated.message:
                     self._keys[fact.data["fingerprint"]] = organization
                 if changed is not NOTHING:
@@ -138,6 +147,16 @@ class Directory:
         if organization is None or known is None:
             return None
         return organization.id, organization.accounts.get(known.account, ""), known
+
+    def trusting(self, issuer: str) -> list[tuple[OrganizationAccess, str, KnownIssuer]]:
+        """The organizations that trust an issuer, each with what it calls it and how it takes its tokens."""
+        self._must_be_read()
+        if self._trusting is None:
+            self._trusting = {}
+            for _, organization in sorted(self._orgs.items()):
+                for name, known in organization.issuers.items():
+                    self._trusting.setdefault(known.settings.issuer, []).append((organization, name, known))
+        return self._trusting.get(issuer, [])
 
     def stands(self, claims: Claims) -> bool:
         """False if something that the token rests on is over."""

@@ -36,6 +36,7 @@ from libs.permissions import PLATFORM, allows
 
 MAX_KEY_CHARS = 200
 JSON = "application/json"
+ORGANIZATION = "mes-org"
 _NOT_FOUND = OrganizationNotFound.code
 _REVISION = re.compile(r'"r([0-9]{1,15})"')
 
@@ -191,7 +192,7 @@ class Door:
         """The next identical request may take the short way."""
         scope = self.request.scope
         key = scope.get("mes.hot_key")
-        if key is None:
+        if key is None or (self.claims and not self.claims.told_of_its_end):
             return
         route = str(getattr(scope.get("route"), "path", scope["path"]))
         self.portal.hot.put(
@@ -219,15 +220,19 @@ def portal_of(request: Request) -> Portal:
     return portal
 
 
-async def claims_of(request: Request, portal: Portal) -> Claims:
+async def claims_of(request: Request, portal: Portal, org: str | None = None) -> Claims:
+    """`org` is the slug in the path, if there is one; a client may name another for a token of an issuer that
+    several organizations trust."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise TokenMissing("send Authorization: Bearer …")
-    return await live_claims(token.strip(), portal)
+    named = None if org else request.headers.get(ORGANIZATION)
+    return await live_claims(token.strip(), portal, org or named, asked=named is not None)
 
 
-async def live_claims(token: str, portal: Portal) -> Claims:
-    claims = await portal.verifier.verify(token)
+async def live_claims(token: str, portal: Portal, org: str | None = None, asked: bool = False) -> Claims:
+    """`org` is a slug, that of the path or one that the client `asked` for."""
+    claims = await portal.verifier.verify(token, portal.directory.org_id(org) if org else None, asked)
     if not portal.directory.stands(claims):
         raise SessionOver("sign in again")
     return claims
@@ -245,7 +250,7 @@ async def _signed_in(request: Request) -> Door:
 async def _in_org(request: Request, org: str) -> Door:
     """The organization of the path, as the client knows it: by its slug."""
     portal = portal_of(request)
-    claims = await claims_of(request, portal)
+    claims = await claims_of(request, portal, org)
     after = from_text(request.headers.get("mes-after", ""))
     if after:
         # The right to see it may be part of what the client has seen.

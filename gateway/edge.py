@@ -125,7 +125,7 @@ class Edge:
         return settings.max_upload_bytes if upload else settings.max_body_bytes
 
     def _hot_key(self, scope: Scope, method: str, headers: dict[bytes, bytes]) -> Key | None:
-        if method != "GET" or b"mes-after" in headers:
+        if method != "GET" or b"mes-after" in headers or b"mes-org" in headers:
             return None
         if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
             # The routes go by the first, `headers` holds the last: an answer would be kept for another.

@@ -12,6 +12,7 @@ from gateway.access import Changed
 from gateway.api_keys import ApiKeys
 from gateway.directory import Directory
 from gateway.feeds import Feeds
+from gateway.foreign.verifier import ForeignVerifier
 from gateway.hot import HotReads
 from gateway.refusals import Refusals
 from gateway.settings import GatewaySettings
@@ -21,6 +22,8 @@ from libs.bus import topology
 from libs.bus.link import Link
 from libs.bus.rpc import Asker
 from libs.contracts.envelope import Fact, Position
+from libs.fetch import Fetcher
+from libs.jwks import KeySets
 from libs.live.engine import Engine
 from libs.objects import Objects
 from libs.telemetry import SpanKind, span
@@ -42,7 +45,9 @@ class Portal:
         self.feeds = Feeds(self.asker)
         self.engine = Engine(self.asker, self._on_fact, frozenset({"identity"}))
         self.api_keys = ApiKeys(self.asker, self.directory)
-        self.verifier = Verifier(self.asker, self.api_keys, settings.issuer, settings.audience)
+        keys = KeySets(Fetcher(loopback=settings.allow_loopback_issuers))
+        foreign = ForeignVerifier(self.asker, self.directory, keys, self.engine.reach)
+        self.verifier = Verifier(self.asker, self.api_keys, foreign, settings.issuer, settings.audience)
         self.objects = Objects.at(settings.objects_url)
         self.hot = HotReads(self.engine, self.directory)
         self.refusals = Refusals(self.asker)

@@ -25,7 +25,13 @@ QUERIES: dict[str, type[Query[Any]]] = {
 }
 NOTHING_VISIBLE = Visible(False)
 # About the caller, whose id is filled in; a client cannot ask about another.
-_OWN = {identity.GetMe, identity.ListOrgs}
+_OWN = {
+    identity.GetFactors,
+    identity.GetMe,
+    identity.ListOrgs,
+    identity.ListPasskeys,
+    identity.ListSessions,
+}
 
 
 class Asked(NamedTuple):
@@ -40,9 +46,11 @@ def named_query(asked: Asked, claims: Claims | None, directory: Directory) -> Qu
     contract = QUERIES.get(asked.query)
     if contract is None:
         raise UnknownQuery(asked.query)
-    args = {name: value for name, value in asked.args.items() if name not in ("visible", "user")}
+    args = {name: value for name, value in asked.args.items() if name != "visible"}
     if contract in _OWN:
         args["user"] = claims.subject if claims else ""
+    if contract is identity.ListSessions:
+        args["session"] = (claims.session if claims else None) or ""
     if "org" in contract.model_fields:
         org = directory.org_id(str(args.get("org", "")))
         if org is None:

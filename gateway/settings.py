@@ -18,5 +18,7 @@ class GatewaySettings(BaseProcessSettings):
     home: tuple[str, str, str] = ("demo", "production", "shell")
     issuer: str = "mes"
     audience: str = "mes"
+    # Issuers of tokens on this very machine, over http: for development and tests.
+    allow_loopback_issuers: bool = False
     max_body_bytes: int = 1024 * 1024
     max_upload_bytes: int = 64 * 1024 * 1024

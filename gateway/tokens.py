@@ -16,6 +16,7 @@ from joserfc.jwk import JWKRegistry, Key
 
 from gateway.api_keys import ApiKeys, looks_like_key
 from gateway.claims import Claims
+from gateway.foreign.verifier import ForeignVerifier
 from libs.bus.rpc import Asker
 from libs.contracts.base import service_caller
 from libs.contracts.identity import GetKeys, node
@@ -47,9 +48,12 @@ class SessionOver(Unauthenticated):
 
 
 class Verifier:
-    def __init__(self, asker: Asker, api_keys: ApiKeys, issuer: str, audience: str) -> None:
+    def __init__(
+        self, asker: Asker, api_keys: ApiKeys, foreign: ForeignVerifier, issuer: str, audience: str
+    ) -> None:
         self._asker = asker
         self._api_keys = api_keys
+        self._foreign = foreign
         self._issuer = issuer
         self._audience = audience
         self._keys: dict[str, Key] = {}
@@ -64,9 +68,12 @@ class Verifier:
             await self._fetch()
         return self._public
 
-    async def verify(self, token: str) -> Claims:
-        """Raises TokenInvalid or KeyInvalid. A token that was verified before costs a look-up until it
-        expires."""
+    async def verify(self, token: str, org: str | None = None, asked: bool = False) -> Claims:
+        """Raises a Refusal. A token that was verified before costs a look-up until it expires.
+
+        `org` is the organization of the request, if it has one; `asked` says that the client itself named
+        it. Both matter to foreign tokens alone.
+        """
         if looks_like_key(token):
             return self._api_keys.verify(token)
         known = self._verified.get(token)
@@ -75,6 +82,8 @@ class Verifier:
                 del self._verified[token]
                 raise TokenInvalid("expired")
             return known
+        if self._foreign.is_foreign(token, self._issuer):
+            return await self._foreign.verify(token, org, asked)
         if len(token) > MAX_TOKEN_CHARS:
             raise TokenInvalid("too long")
         claims = await self._verify_now(token)

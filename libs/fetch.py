@@ -1,9 +1,9 @@
 """Fetching a small JSON document from an address that a tenant chose, without becoming their way into our
 network.
 
-The name is resolved here, every address that it leads to is looked at, and the connection goes to one of those
-very addresses: a name that leads elsewhere a moment later (DNS rebinding) changes nothing. No redirects, no
-proxies, a bounded size, a bounded time.
+The name is resolved here, every address that it leads to is looked at, and the connection goes to one of
+those very addresses: a name that leads elsewhere a moment later (DNS rebinding) changes nothing. No
+redirects, no proxies, a bounded size, a bounded time.
 """
 
 from __future__ import annotations

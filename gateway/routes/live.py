@@ -79,7 +79,9 @@ async def _connect(websocket: WebSocket, portal: Portal) -> tuple[Connection, bo
         frame = _parse(await _text(websocket))
     if frame.get("type") != "connect":
         raise MalformedFrame("the first frame is connect")
-    claims = await live_claims(str(frame.get("token", "")), portal)
+    named = frame.get("org")
+    org = named if isinstance(named, str) else None
+    claims = await live_claims(str(frame.get("token", "")), portal, org, asked=org is not None)
     resume = frame.get("resume")
     connection, resumed = await portal.sockets.open(claims, websocket, resume)
     return connection, (resumed if resume else None)
@@ -130,7 +132,9 @@ async def _handle(
         case "unsubscribe":
             portal.sockets.unsubscribe(connection, name)
         case "token":
-            portal.sockets.renew(connection, await live_claims(str(frame.get("token", "")), portal))
+            org = portal.directory.slug(connection.claims.org) if connection.claims.org else None
+            claims = await live_claims(str(frame.get("token", "")), portal, org, asked=org is not None)
+            portal.sockets.renew(connection, claims)
         case "pong" | "ping":
             pass
         case other:

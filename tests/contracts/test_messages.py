@@ -114,6 +114,7 @@ def test_what_concerns_an_organization_asks_for_a_permission_unless_it_says_why_
         "registry.get_files": "assets are public",
         "deploy.get_discovery": "shells are public",
         "audit.record_refusal": "told by gateways, and by nobody else",
+        "identity.admit_foreign_user": "told by gateways, and by nobody else",
         "identity.note_keys_used": "told by gateways, and by nobody else",
         "identity.remove_assignment": "asks for one on the assignment's own part of the tree",
     }

@@ -22,6 +22,7 @@ class Case:
 
 
 READ = Case(viewer_may=True)
+ISSUER = {"kind": "oidc", "issuer": "https://id.example.org", "audiences": ["mine"]}
 UPLOAD = {"files": {"file": ("build.tar.gz", a_tar(a_build(version="9.0.0")))}, "data": {"version": "9.0.0"}}
 CASES: dict[str, Case] = {
     "GET /v1/orgs/{org}": READ,
@@ -57,6 +58,15 @@ CASES: dict[str, Case] = {
     ),
     "PATCH /v1/orgs/{org}/roles/{role}": Case(False, {"json": {"name": "Mine"}}),
     "DELETE /v1/orgs/{org}/roles/{role}": Case(False),
+    "GET /v1/orgs/{org}/identity-providers": Case(False),
+    "POST /v1/orgs/{org}/identity-providers": Case(False, {"json": {"name": "Mine", "settings": ISSUER}}),
+    "GET /v1/orgs/{org}/identity-providers/{issuer}": Case(False),
+    "PATCH /v1/orgs/{org}/identity-providers/{issuer}": Case(False, {"json": {"name": "Mine"}}),
+    "DELETE /v1/orgs/{org}/identity-providers/{issuer}": Case(False),
+    "GET /v1/orgs/{org}/managed-users": READ,
+    "POST /v1/orgs/{org}/managed-users": Case(False, {"json": {"user_name": "mine"}}),
+    "GET /v1/orgs/{org}/managed-users/{managed}": READ,
+    "PATCH /v1/orgs/{org}/managed-users/{managed}": Case(False, {"json": {"name": "Mine"}}),
     "GET /v1/orgs/{org}/vocabulary": READ,
     "PUT /v1/orgs/{org}/vocabulary": Case(False, {"json": {"resources": {"record": "application"}}}),
     "GET /v1/orgs/{org}/teams": READ,
@@ -86,6 +96,12 @@ CASES: dict[str, Case] = {
 OPEN: dict[str, str] = {
     "POST /v1/users": "whoever registers is nobody yet",
     "POST /v1/sessions": "signing in; the password is the proof",
+    "POST /v1/sessions/passkey/challenge": "asks for a challenge, the same for everybody",
+    "POST /v1/sessions/passkey": "signing in; what the passkey signed is the proof",
+    "POST /v1/password-resets": "whoever forgot a password cannot sign in; what is mailed makes the difference",
+    "POST /v1/password-resets/confirm": "the mailed token is the proof, and it names one account",
+    "POST /v1/verifications": "as for a new password",
+    "POST /v1/verifications/confirm": "the mailed token is the proof, and it names one account",
     "POST /oauth/token": "the refresh token is the proof",
     "GET /.well-known/jwks.json": "public keys",
     "GET /.well-known/authzen-configuration": "addresses",
@@ -108,7 +124,21 @@ OPEN: dict[str, str] = {
 # Routes that need a token and name no organization, each with why no other tenant can be meant.
 OWN: dict[str, str] = {
     "DELETE /v1/sessions/current": "the session is the token's own",
+    "GET /v1/sessions": "lists those of the caller",
+    "DELETE /v1/sessions": "ends those of the caller",
+    "DELETE /v1/sessions/{session}": "of another, it is none: see the attacks on signing in",
     "GET /v1/me": "the user is the token's own",
+    "PUT /v1/me/password": "the user is the token's own, and the present password is asked for",
+    "GET /v1/me/factors": "the user is the token's own",
+    "POST /v1/me/totp": "the user is the token's own",
+    "POST /v1/me/totp/confirm": "the user is the token's own",
+    "DELETE /v1/me/totp": "the user is the token's own",
+    "POST /v1/me/recovery-codes": "the user is the token's own",
+    "GET /v1/me/passkeys": "lists those of the caller",
+    "POST /v1/me/passkeys/challenge": "the user is the token's own",
+    "POST /v1/me/passkeys": "adds one to the caller",
+    "DELETE /v1/me/passkeys/{passkey}": "of another, it is none: see the attacks on signing in",
+    "POST /v1/operations/keys/rotate": "operators of the installation only",
     "POST /v1/orgs": "makes one that belongs to the caller",
     "GET /v1/orgs": "lists those of the caller",
     "POST /v1/invitations/accept": "the invitation's token is the proof, and it names one e-mail address",
@@ -138,7 +168,11 @@ QUERY_ARGS: dict[str, dict[str, str]] = {
     "identity.list_members": {},
     "identity.list_roles": {},
     "identity.list_service_accounts": {},
+    "identity.get_issuer": {"issuer": "{issuer}"},
+    "identity.get_managed_user": {"user": "{managed}"},
     "identity.get_vocabulary": {},
+    "identity.list_issuers": {},
+    "identity.list_managed_users": {},
     "identity.list_team_members": {"slug": "{team}"},
     "identity.list_teams": {},
     "registry.get_app": {"app": "{app}"},
@@ -148,3 +182,6 @@ QUERY_ARGS: dict[str, dict[str, str]] = {
 }
 OPEN_QUERIES = {"deploy.get_discovery": "public, as its route is"}
 OWN_QUERIES = {"identity.get_me": "the caller's own", "identity.list_orgs": "the caller's own"}
+OWN_QUERIES |= dict.fromkeys(
+    ("identity.get_factors", "identity.list_passkeys", "identity.list_sessions"), "the caller's own"
+)

@@ -56,6 +56,8 @@ class Tenant:
             "/v1/orgs/{org}/assignments",
             "/v1/orgs/{org}/service-accounts",
             "/v1/orgs/{org}/service-accounts/{account}/keys",
+            "/v1/orgs/{org}/identity-providers",
+            "/v1/orgs/{org}/managed-users",
             "/v1/orgs/{org}/apps",
             "/v1/orgs/{org}/apps/{app}",
             "/v1/orgs/{org}/apps/{app}/versions",
@@ -127,7 +129,14 @@ async def who_may(owner: Person, org: str, app: str) -> dict[str, str]:
     account = await owner.call("POST", f"{below}/service-accounts", 201, json={"slug": "ci", "name": "CI"})
     keys = f"{below}/service-accounts/{account.json()['id']}/keys"
     key = await owner.call("POST", keys, 201, json={"name": "first"})
+    settings = {"kind": "oidc", "issuer": f"https://{org}.example.org", "audiences": ["portal"]}
+    issuer = await owner.call(
+        "POST", f"{below}/identity-providers", 201, json={"name": "Ours", "settings": settings}
+    )
+    managed = await owner.call("POST", f"{below}/managed-users", 201, json={"user_name": "grace"})
     return {
+        "issuer": issuer.json()["id"],
+        "managed": managed.json()["id"],
         "role": role,
         "team": team,
         "assignment": assigned.json()["id"],

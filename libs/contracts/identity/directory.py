@@ -8,6 +8,7 @@ from pydantic import Field
 
 from libs.contracts.base import Moment, Query, View
 from libs.contracts.identity.accounts import KeyScope
+from libs.contracts.identity.issuers import IssuerSettings
 
 
 class KeySet(View):
@@ -34,6 +35,13 @@ class KnownKey(View):
     expires_at: Moment | None
 
 
+class KnownIssuer(View):
+    """What a gateway must know of a foreign issuer; a new revision may judge every token anew."""
+
+    revision: int
+    settings: IssuerSettings
+
+
 class DirectoryEntry(View):
     """What a gateway must know of one organization to decide, at `sequence` of its identity stream."""
 
@@ -50,6 +58,9 @@ class DirectoryEntry(View):
     accounts: dict[str, str] = Field(default_factory=dict)
     # API keys by fingerprint.
     keys: dict[str, KnownKey] = Field(default_factory=dict)
+    issuers: dict[str, KnownIssuer] = Field(default_factory=dict)
+    # Foreign identities (`issuer|subject`) with the user that each of them is.
+    links: dict[str, str] = Field(default_factory=dict)
     sequence: int
 
 

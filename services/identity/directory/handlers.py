@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from libs.contracts.identity import AssignedRole, Directory, DirectoryEntry, KnownKey, ListDirectory
+from libs.contracts.identity import (
+    AssignedRole,
+    Directory,
+    DirectoryEntry,
+    KnownIssuer,
+    KnownKey,
+    ListDirectory,
+)
 from libs.permissions import PLATFORM
 from libs.service.queries import reads_across
 from libs.store.database import Scope
 from services.identity.accounts.store import API_KEYS, SERVICE_ACCOUNTS
 from services.identity.assignments.store import ASSIGNMENTS
+from services.identity.issuers.store import ISSUERS
+from services.identity.managed.store import MANAGED
 from services.identity.members.store import MEMBERS
 from services.identity.organizations import store as organizations
 from services.identity.roles.store import ROLE_DEFINITIONS
@@ -63,6 +72,8 @@ class _Entry:
         self.assignments: dict[str, AssignedRole] = {}
         self.accounts: dict[str, str] = {}
         self.keys: dict[str, KnownKey] = {}
+        self.issuers: dict[str, KnownIssuer] = {}
+        self.links: dict[str, str] = {}
 
     def view(self) -> DirectoryEntry:
         if self.slug is None:
@@ -76,6 +87,8 @@ class _Entry:
             assignments=self.assignments,
             accounts=self.accounts,
             keys=self.keys,
+            issuers=self.issuers,
+            links=self.links,
             sequence=self.sequence,
         )
 
@@ -98,3 +111,7 @@ async def _fill(entries: dict[str, _Entry], scope: Scope, after: str, last: str)
         entries[org].keys[key.fingerprint] = KnownKey(
             key=key.id, account=key.account, scope=key.scope, expires_at=key.expires_at
         )
+    for org, issuer in await scope.between(ISSUERS, after, last):
+        entries[org].issuers[issuer.id] = KnownIssuer(revision=issuer.revision, settings=issuer.settings)
+    for org, managed in await scope.between(MANAGED, after, last):
+        entries[org].links |= dict.fromkeys(managed.links, managed.id)

@@ -11,6 +11,8 @@ from libs.store.database import Scope
 from services.identity import access
 from services.identity.assignments import domain as assignments
 from services.identity.assignments import store as assigned
+from services.identity.managed import domain as managed_rules
+from services.identity.managed import store as managing
 from services.identity.members import domain, store
 from services.identity.organizations import domain as organizations
 from services.identity.organizations import store as orgs
@@ -44,6 +46,10 @@ async def remove_member(command: RemoveMember, request: Request) -> None:
         *(teams.TEAM_MEMBERS.delete(line) for line in inside),
         *assigned.delete_all(command.org, held),
     ]
+    managed = await managing.by_id(request.scope, command.org, member.user)
+    if managed:
+        changes.append(managing.MANAGED.delete(managed))
+        events += managed_rules.gone(command.org, managed)
     await store.save_removed(
         request, before, org, member, changes, [*assignments.gone(command.org, held), *left, *events]
     )

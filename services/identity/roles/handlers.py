@@ -9,6 +9,8 @@ from libs.store.database import Scope
 from services.identity import access
 from services.identity.assignments import store as assignments
 from services.identity.invitations import store as invitations
+from services.identity.issuers import store as issuers
+from services.identity.issuers.domain import named_roles
 from services.identity.members import store as members
 from services.identity.organizations import domain as organizations
 from services.identity.organizations import store as orgs
@@ -39,6 +41,7 @@ async def delete_role(command: DeleteRole, request: Request) -> None:
     holders = [
         *await assignments.of_role(request.scope, command.role),
         *await members.with_role(request.scope, command.role),
+        *(one for one in await issuers.issuers(request.scope) if command.role in named_roles(one.settings)),
         *(one for one in await invitations.open_ones(request.scope) if one.role == command.role),
     ]
     role, events = domain.delete(found, holders, command)
