@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import EmailStr, Field, SecretStr
+from pydantic import EmailStr, Field
 
 from libs.contracts.base import Frozen, Name, Slug
 from libs.contracts.deploy import Strategy
-from libs.contracts.identity import Password, Role, Token
+from libs.contracts.identity import (
+    Password,
+    PublicKeyCredential,
+    Role,
+    ShortPassword,
+    ShownPassword,
+    SignInCode,
+    Token,
+)
 from libs.contracts.registry import Kind, SemVer
 
 
@@ -18,7 +26,41 @@ class NewUser(Frozen):
 
 class Credentials(Frozen):
     email: EmailStr
-    password: SecretStr = Field(max_length=256)
+    password: ShownPassword
+    # Of an authenticator app, or a recovery code.
+    code: SignInCode | None = None
+
+
+class PasswordChange(Frozen):
+    password: ShownPassword
+    new_password: ShortPassword
+
+
+class Address(Frozen):
+    email: EmailStr
+
+
+class MailedToken(Frozen):
+    token: Token
+
+
+class NewPassword(Frozen):
+    token: Token
+    password: ShortPassword
+
+
+class ShownCode(Frozen):
+    code: SignInCode
+
+
+class ShownPasskey(Frozen):
+    """`credential` is what `navigator.credentials` gave, as its `toJSON()` says it."""
+
+    credential: PublicKeyCredential
+
+
+class NewPasskey(ShownPasskey):
+    name: Name
 
 
 class NewOrganization(Frozen):

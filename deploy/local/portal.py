@@ -128,6 +128,10 @@ class LocalPortal(LocalParts):
         if process.kind == processes.IDENTITY:
             env["MES_ADMIN_EMAIL"] = self.admin.email
             env["MES_ADMIN_PASSWORD"] = self.admin.password
+            # By name: browsers keep passkeys for no bare number.
+            env.setdefault("MES_PUBLIC_URL", f"http://localhost:{self._port}")
+            if "MES_SMTP_HOST" not in env:
+                env.setdefault("MES_MAIL_FOLDER", str(data / "mail"))
         return Program(
             process.name,
             self._commands[process.kind],

@@ -98,7 +98,7 @@ OPEN: dict[str, str] = {
     "POST /v1/sessions": "signing in; the password is the proof",
     "POST /v1/sessions/passkey/challenge": "asks for a challenge, the same for everybody",
     "POST /v1/sessions/passkey": "signing in; what the passkey signed is the proof",
-    "POST /v1/password-resets": "whoever forgot a password cannot sign in; what is mailed makes the difference",
+    "POST /v1/password-resets": "who forgot a password cannot sign in; what is mailed makes the difference",
     "POST /v1/password-resets/confirm": "the mailed token is the proof, and it names one account",
     "POST /v1/verifications": "as for a new password",
     "POST /v1/verifications/confirm": "the mailed token is the proof, and it names one account",
