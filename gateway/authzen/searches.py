@@ -22,7 +22,7 @@ from gateway.portal import Portal
 from libs.contracts import base, deploy, registry
 from libs.contracts.base import Query
 from libs.errors import Refused
-from libs.permissions import EVERYTHING
+from libs.permissions import Visible
 
 LIST_PAGE = 200
 
@@ -48,20 +48,24 @@ def actions(organization: Organization, search: ActionSearch) -> dict[str, Any]:
     return _page(found, search.page)
 
 
-async def resources(organization: Organization, search: ResourceSearch, portal: Portal) -> dict[str, Any]:
+async def resources(
+    organization: Organization, search: ResourceSearch, portal: Portal, visible: Visible
+) -> dict[str, Any]:
     kind = search.resource.type
     found = []
-    async for name in _candidates(organization, kind, portal):
+    async for name in _candidates(organization, kind, portal, visible):
         entity = Entity(type=kind, id=name, properties=search.resource.properties)
         if organization.decide(search.subject, search.action, entity).allowed:
             found.append({"type": kind, "id": name})
     return _page(found, search.page)
 
 
-async def _candidates(organization: Organization, kind: str, portal: Portal) -> AsyncIterator[str]:
+async def _candidates(
+    organization: Organization, kind: str, portal: Portal, visible: Visible
+) -> AsyncIterator[str]:
     """Ids of all resources of a type, as they are asked for."""
     own = kind in DEPTHS
-    meant = kind if own else organization.vocabulary.resources.get(kind)
+    meant = kind if own else organization.words.resources.get(kind)
     if meant is None:
         return
     before = f"{organization.slug}/" if own else ""
@@ -69,19 +73,17 @@ async def _candidates(organization: Organization, kind: str, portal: Portal) -> 
         yield organization.slug
         return
     environments = await _environments(organization, portal) if meant == "environment" else []
-    async for app in _apps(organization, portal):
+    async for app in _apps(organization, portal, visible):
         if meant == "application":
             yield before + app
         for environment in environments:
             yield f"{before}{app}/{environment}"
 
 
-async def _apps(organization: Organization, portal: Portal) -> AsyncIterator[str]:
+async def _apps(organization: Organization, portal: Portal, visible: Visible) -> AsyncIterator[str]:
     cursor: str | None = None
     while True:
-        query = registry.ListApps(
-            org=organization.access.id, cursor=cursor, limit=LIST_PAGE, visible=EVERYTHING
-        )
+        query = registry.ListApps(org=organization.access.id, cursor=cursor, limit=LIST_PAGE, visible=visible)
         page = base.Page[registry.App].model_validate_json(await _read(query, portal))
         for app in page.items:
             yield app.slug

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from gateway.authzen import searches
-from gateway.authzen.asking import Asking
+from gateway.authzen.asking import Asking, DecisionNotYours
 from gateway.authzen.questions import (
     ActionSearch,
     Evaluation,
@@ -21,11 +23,34 @@ from gateway.authzen.questions import (
     read,
 )
 from gateway.door import InOrg, Public, SignedIn
+from gateway.problems import problem_response
 from libs.contracts import identity as i
 from libs.contracts.base import Frozen
+from libs.errors import Refusal
 
-router = APIRouter(tags=["who may"])
 REQUEST_ID = "x-request-id"
+
+
+class _Named(APIRoute):
+    """The caller's own name for a request comes back with its answer, refusals included."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def named(request: Request) -> Response:
+            try:
+                response = await handle(request)
+            except Refusal as refusal:
+                response = problem_response(refusal)
+            given = request.headers.get(REQUEST_ID)
+            if given:
+                response.headers[REQUEST_ID] = given[:200]
+            return response
+
+        return named
+
+
+router = APIRouter(tags=["who may"], route_class=_Named)
 _BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}, "required": True}}
 
 
@@ -39,7 +64,7 @@ class NewVocabulary(Frozen):
 @router.post("/access/v1/evaluation", openapi_extra=_BODY)
 async def evaluation(request: Request, door: SignedIn) -> Response:
     asked = read(Evaluation, await _body(request))
-    return _answer(request, await _decide(Asking(door), asked))
+    return _answer(await _decide(Asking(door), asked))
 
 
 @router.post("/access/v1/evaluations", openapi_extra=_BODY)
@@ -48,7 +73,7 @@ async def evaluations(request: Request, door: SignedIn) -> Response:
     body = await _body(request)
     asked, asking = read(Evaluations, body), Asking(door)
     if not asked.evaluations:
-        return _answer(request, await _decide(asking, read(Evaluation, body)))
+        return _answer(await _decide(asking, read(Evaluation, body)))
     answers: list[dict[str, Any]] = []
     stop_at = {"deny_on_first_deny": False, "permit_on_first_permit": True}.get(
         asked.options.evaluations_semantic
@@ -56,44 +81,47 @@ async def evaluations(request: Request, door: SignedIn) -> Response:
     for one in asked.evaluations:
         try:
             answer = await _decide(asking, read(Evaluation, asked.put_together(one)))
-        except QuestionInvalid as refusal:
-            # One that cannot be understood is denied; the others are answered.
-            answer = {"decision": False, "context": {"error": {"status": 400, "message": refusal.detail}}}
+        except (QuestionInvalid, DecisionNotYours) as refusal:
+            # One that cannot be understood, or may not be asked, is denied; the others are answered.
+            error = {"status": refusal.status, "message": refusal.detail}
+            answer = {"decision": False, "context": {"error": error}}
         answers.append(answer)
         if answer["decision"] is stop_at:
             break
-    return _answer(request, {"evaluations": answers})
+    return _answer({"evaluations": answers})
 
 
 @router.post("/access/v1/search/subject", openapi_extra=_BODY)
 async def search_subject(request: Request, door: SignedIn) -> Response:
     search, asking = read(SubjectSearch, await _body(request)), Asking(door)
-    organization = await asking.organization(search.resource)
+    organization = await asking.organization(None, search.resource)
     asking.check(organization, None, organization.resource(search.resource) if organization else None)
     assert organization is not None
-    return _answer(request, searches.subjects(organization, search))
+    return _answer(searches.subjects(organization, search))
 
 
 @router.post("/access/v1/search/resource", openapi_extra=_BODY)
 async def search_resource(request: Request, door: SignedIn) -> Response:
     """In the organization that the header `Mes-Org` names, or that the key belongs to."""
     search, asking = read(ResourceSearch, await _body(request)), Asking(door)
-    organization = await asking.organization(None)
-    asking.check(organization, organization.subject(search.subject) if organization else None, None)
+    organization = await asking.organization(search.subject, None)
+    who = organization.subject(search.subject) if organization else None
+    asking.check(organization, who, None)
     assert organization is not None
-    return _answer(request, await searches.resources(organization, search, door.portal))
+    visible = asking.visible(organization, who)
+    return _answer(await searches.resources(organization, search, door.portal, visible))
 
 
 @router.post("/access/v1/search/action", openapi_extra=_BODY)
 async def search_action(request: Request, door: SignedIn) -> Response:
     search, asking = read(ActionSearch, await _body(request)), Asking(door)
-    organization = await asking.organization(search.resource)
+    organization = await asking.organization(search.subject, search.resource)
     if organization:
         who, where = organization.subject(search.subject), organization.resource(search.resource)
         asking.check(organization, who, where)
-        return _answer(request, searches.actions(organization, search))
+        return _answer(searches.actions(organization, search))
     asking.check(None, None, None)
-    return _answer(request, {"results": []})
+    return _answer({"results": []})
 
 
 @router.get("/.well-known/authzen-configuration")
@@ -125,7 +153,7 @@ async def set_vocabulary(body: NewVocabulary, door: InOrg) -> Response:
 
 
 async def _decide(asking: Asking, asked: Evaluation) -> dict[str, Any]:
-    organization = await asking.organization(asked.resource)
+    organization = await asking.organization(asked.subject, asked.resource)
     who = organization.subject(asked.subject) if organization else None
     where = organization.resource(asked.resource) if organization else None
     asking.check(organization, who, where)
@@ -137,8 +165,5 @@ async def _body(request: Request) -> Any:
     return parsed(request.headers.get("content-type", ""), await request.body())
 
 
-def _answer(request: Request, value: dict[str, Any]) -> Response:
-    """The caller's own name for the request comes back with its answer."""
-    given = request.headers.get(REQUEST_ID)
-    headers = {REQUEST_ID: given[:200]} if given else {}
-    return Response(orjson.dumps(value), headers=headers, media_type="application/json")
+def _answer(value: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")
