@@ -188,7 +188,7 @@ async def test_a_team_may_what_it_gives_its_members(victim: Tenant) -> None:
 
 async def test_with_a_limited_key_one_may_what_the_key_leaves(portal: LocalPortal, victim: Tenant) -> None:
     below = f"/v1/orgs/{victim.org}"
-    body = {"slug": a_slug("sa"), "name": "Limited"}
+    body: dict[str, Any] = {"slug": a_slug("sa"), "name": "Limited"}
     account = (await victim.owner.call("POST", f"{below}/service-accounts", 201, json=body)).json()["id"]
     subject = {"type": "service_account", "id": account}
     body = {"subject": subject, "role": "developer", "resource": victim.org}
