@@ -30,6 +30,8 @@ from libs.contracts.identity import (
     TeamDeleted,
     TeamMemberAdded,
     TeamMemberRemoved,
+    TrustRuleCreated,
+    TrustRuleRemoved,
     node,
 )
 from libs.permissions import ROLES, Grant
@@ -67,6 +69,8 @@ class OrganizationAccess:
         self.assignments: dict[str, Held] = {}
         self.accounts: dict[str, str] = {}
         self.keys: dict[str, KnownKey] = {}
+        # Trust rules with the account that each belongs to.
+        self.rules: dict[str, str] = {}
         self.issuers: dict[str, KnownIssuer] = {}
         # Foreign identities, `issuer|subject`, with the user that each of them is.
         self.links: dict[str, str] = {}
@@ -87,6 +91,7 @@ class OrganizationAccess:
         }
         self.accounts = dict(entry.accounts)
         self.keys = dict(entry.keys)
+        self.rules = dict(entry.rules)
         self.issuers = dict(entry.issuers)
         self.links = dict(entry.links)
         self._forget()
@@ -112,9 +117,11 @@ class OrganizationAccess:
         return frozenset((*self.members, *self.accounts))
 
     def standing(self) -> frozenset[str]:
-        """The ids of the keys and issuers that are good; tokens need the one that they were made from."""
+        """The ids of the keys, trust rules and issuers that are good; tokens need the one that they were
+        made from."""
         if self._standing is None:
-            self._standing = frozenset((*(known.key for known in self.keys.values()), *self.issuers))
+            keys = (known.key for known in self.keys.values())
+            self._standing = frozenset((*keys, *self.rules, *self.issuers))
         return self._standing
 
     def grants(self, subject: str) -> tuple[Grant, ...]:
@@ -236,6 +243,14 @@ class OrganizationAccess:
         self.keys.pop(data["fingerprint"], None)
         return Changed(ended=frozenset({data["key"]}))
 
+    def _rule_created(self, data: Mapping[str, Any]) -> Changed:
+        self.rules[data["rule"]] = data["account"]
+        return NOTHING
+
+    def _rule_removed(self, data: Mapping[str, Any]) -> Changed:
+        self.rules.pop(data["rule"], None)
+        return Changed(ended=frozenset({data["rule"]}))
+
     def _issuer_set(self, data: Mapping[str, Any]) -> Changed:
         settings = IssuerSettings.model_validate(data["settings"])
         self.issuers[data["issuer"]] = KnownIssuer(revision=data["revision"], settings=settings)
@@ -279,6 +294,8 @@ _CHANGES: dict[str, Callable[[OrganizationAccess, Mapping[str, Any]], Changed]] 
     ServiceAccountDeleted.message: OrganizationAccess._account_deleted,
     KeyCreated.message: OrganizationAccess._key_created,
     KeyRevoked.message: OrganizationAccess._key_revoked,
+    TrustRuleCreated.message: OrganizationAccess._rule_created,
+    TrustRuleRemoved.message: OrganizationAccess._rule_removed,
     IssuerSet.message: OrganizationAccess._issuer_set,
     IssuerRemoved.message: OrganizationAccess._issuer_removed,
     ManagedUserSet.message: OrganizationAccess._managed_user_set,

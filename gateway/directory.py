@@ -24,7 +24,9 @@ from libs.contracts.identity import (
     ListDirectory,
     OrganizationCreated,
     OrganizationDeleted,
+    ServiceAccountCreated,
     SessionEnded,
+    TokenRevoked,
     UserRegistered,
 )
 from libs.errors import Unavailable
@@ -50,6 +52,8 @@ class Directory:
         self._operators: set[str] = set()
         # Whose each key is, by the key's fingerprint.
         self._keys: dict[str, OrganizationAccess] = {}
+        # Where each service account belongs.
+        self._accounts: dict[str, OrganizationAccess] = {}
         # By issuer, who trusts it; made anew when it is asked for after a change.
         self._trusting: dict[str, list[tuple[OrganizationAccess, str, KnownIssuer]]] | None = None
         # Sessions and tokens that are over, with when that was heard.
@@ -65,6 +69,7 @@ class Directory:
                 organization.load(entry)
                 self._list(organization)
                 self._keys |= dict.fromkeys(organization.keys, organization)
+                self._accounts |= dict.fromkeys(organization.accounts, organization)
             self._operators |= set(page.operators)
             self._ended |= dict.fromkeys(page.ended, time.monotonic())
             _note(page, reached)
@@ -95,6 +100,8 @@ class Directory:
                 self._unlist(organization)
                 self._trusting = None
                 self._changed(organization.clear())
+            case TokenRevoked.message:
+                self._changed(Changed(ended=frozenset({fact.data["token"]})))
             case SessionEnded.message:
                 self._changed(Changed(ended=frozenset({fact.data["session"]})))
             case UserRegistered.message if fact.data.get("operator"):
@@ -105,6 +112,8 @@ class Directory:
                 changed = organization.apply(fact)
                 if fact.type in (IssuerSet.message, IssuerRemoved.message):
                     self._trusting = None
+                if fact.type == ServiceAccountCreated.message:
+                    self._accounts[fact.data["account"]] = organization
                 if fact.type == KeyCreated.message:
                     self._keys[fact.data["fingerprint"]] = organization
                 if changed is not NOTHING:
@@ -147,6 +156,12 @@ class Directory:
         if organization is None or known is None:
             return None
         return organization.id, organization.accounts.get(known.account, ""), known
+
+    def organization_of(self, account: str) -> str | None:
+        """The organization that a service account belongs to."""
+        self._must_be_read()
+        organization = self._accounts.get(account)
+        return organization.id if organization and account in organization.accounts else None
 
     def trusting(self, issuer: str) -> list[tuple[OrganizationAccess, str, KnownIssuer]]:
         """The organizations that trust an issuer, each with what it calls it and how it takes its tokens."""

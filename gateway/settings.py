@@ -16,7 +16,8 @@ class GatewaySettings(BaseProcessSettings):
     public_url: str | None = None
     # What `/` leads to: organization, environment and host application.
     home: tuple[str, str, str] = ("demo", "production", "shell")
-    issuer: str = "mes"
+    # The `iss` of our own tokens: the portal's public address, as identity has it.
+    issuer: str = "http://127.0.0.1:8080"
     audience: str = "mes"
     # Issuers of tokens on this very machine, over http: for development and tests.
     allow_loopback_issuers: bool = False

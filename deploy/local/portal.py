@@ -125,6 +125,8 @@ class LocalPortal(LocalParts):
             env["MES_DIRECT_PORT"] = str(self._direct_ports[process.name])
         else:
             env["MES_MONGO_URL"] = self.mongo_url(process.kind)
+        if process.kind in (GATEWAY, processes.IDENTITY):
+            env.setdefault("MES_ISSUER", self.url)
         if process.kind == processes.IDENTITY:
             env["MES_ADMIN_EMAIL"] = self.admin.email
             env["MES_ADMIN_PASSWORD"] = self.admin.password

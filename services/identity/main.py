@@ -23,8 +23,10 @@ from services.identity.managed import handlers as managed
 from services.identity.managed.store import MANAGED
 from services.identity.members import handlers as members
 from services.identity.members.store import JOINED, MEMBERS
+from services.identity.oauth.serving import OAUTH_DOCUMENTS, OAuth, clients_of
 from services.identity.organizations import handlers as organizations
 from services.identity.organizations.store import ORGANIZATIONS
+from services.identity.provisioning import handlers as provisioning
 from services.identity.roles import handlers as roles
 from services.identity.roles.store import ROLE_DEFINITIONS
 from services.identity.settings import IdentitySettings
@@ -37,6 +39,7 @@ from services.identity.vocabulary.store import VOCABULARIES
 
 DOCUMENTS: list[Documents[Any]] = [
     *SIGN_IN_DOCUMENTS,
+    *OAUTH_DOCUMENTS,
     KEYRINGS,
     ACCOUNTS,
     ORGANIZATIONS,
@@ -62,7 +65,9 @@ def main() -> None:
     service = Service("identity", settings, DOCUMENTS)
 
     tokens = TokenMaker(settings.issuer, settings.access_token_lifetime)
-    signing_in = SigningIn(service, settings, tokens)
+    clients = clients_of(settings)
+    signing_in = SigningIn(service, settings, tokens, clients)
+    oauth = OAuth(service, settings, tokens, clients, signing_in.prover, signing_in.sessions)
     invitations = Invitations(tokens)
     trusted = issuers.Issuers(settings.allow_loopback_issuers)
     service.commands(
@@ -73,6 +78,7 @@ def main() -> None:
         members.remove_member,
         invitations.invite_member,
         invitations.accept_invitation,
+        provisioning.provision_team,
         managed.create_managed_user,
         managed.update_managed_user,
         managed.admit_foreign_user,
@@ -98,10 +104,13 @@ def main() -> None:
     )
     service.queries(
         *signing_in.queries,
+        *oauth.queries,
         organizations.list_orgs,
         organizations.get_org,
         members.list_members,
         list_invitations,
+        provisioning.list_people,
+        provisioning.list_groups,
         managed.get_managed_user,
         managed.list_managed_users,
         issuers.get_issuer,

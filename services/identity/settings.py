@@ -10,14 +10,19 @@ from pydantic import EmailStr, Field, SecretStr
 
 from libs.contracts.identity import Password
 from libs.service.settings import ServiceSettings
+from services.identity.oauth.clients import RegisteredClient
 
 
 class IdentitySettings(ServiceSettings):
     # The operator's account, made at the first start. Changing either later changes no account.
     admin_email: EmailStr
     admin_password: Password
-    # The `iss` of access tokens.
-    issuer: str = "mes"
+    # The `iss` of tokens: the portal's public address, under which clients find its discovery document.
+    issuer: str = "http://127.0.0.1:8080"
+    # Where the portal's own front end takes codes; without any, `/app/callback` of the issuer.
+    portal_redirects: tuple[str, ...] = ()
+    # Further clients that people may sign in to.
+    oauth_clients: tuple[RegisteredClient, ...] = ()
     # Issuers of tokens on this very machine, over http: for development and tests.
     allow_loopback_issuers: bool = False
     access_token_lifetime: timedelta = timedelta(minutes=10)

@@ -14,6 +14,7 @@ from services.identity.keys.tokens import TokenMaker
 from services.identity.mail.ports import Folder, MailPort, Smtp
 from services.identity.mail.postman import Postman
 from services.identity.mail.store import LETTERS
+from services.identity.oauth.clients import Clients
 from services.identity.passkeys.ceremonies import Ceremonies
 from services.identity.passkeys.handlers import Passkeys, list_passkeys
 from services.identity.passkeys.store import PASSKEYS, SPENT_CHALLENGES
@@ -44,7 +45,9 @@ SIGN_IN_DOCUMENTS: list[Documents[Any]] = [
 class SigningIn:
     """`prover`, `passkeys.prove` and `sessions` are what other ways to sign in build on."""
 
-    def __init__(self, service: Service, settings: IdentitySettings, tokens: TokenMaker) -> None:
+    def __init__(
+        self, service: Service, settings: IdentitySettings, tokens: TokenMaker, clients: Clients
+    ) -> None:
         passwords = Passwords(settings.argon2_memory_kib, settings.argon2_passes, settings.argon2_lanes)
         throttling = Throttling(limits_of(settings))
         freshness = Freshness(settings.recent_sign_in)
@@ -57,7 +60,7 @@ class SigningIn:
         recovery = Recovery(passwords, tokens, throttling, postman)
         self.users = Users(passwords, throttling, postman, settings.verify_email)
         self.prover = Prover(passwords, throttling, factors, settings.verify_email)
-        self.sessions = Sessions(self.prover, tokens, settings.refresh_token_lifetime)
+        self.sessions = Sessions(self.prover, tokens, settings.refresh_token_lifetime, clients)
         self.passkeys = Passkeys(ceremonies, self.sessions, freshness)
         changes = PasswordChanges(passwords, self.prover, postman)
         service.commands(

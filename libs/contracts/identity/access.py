@@ -57,6 +57,8 @@ class Team(Resource):
     id: str
     slug: str
     name: str
+    # What whoever provisions it calls it.
+    external_id: str | None = None
     created_at: Moment
 
 

@@ -100,7 +100,7 @@ class ListServiceAccounts(Paged, Query[Page[ServiceAccount]], permission="accoun
         return (topic("accounts", self.org),)
 
 
-class ListKeys(Query[Page[ApiKey]], permission="account:read"):
+class ListKeys(Paged, Query[Page[ApiKey]], permission="account:read"):
     org: str
     account: str
 
@@ -115,7 +115,11 @@ class _OfAccount(Event, permission="account:read"):
 
     def topics(self) -> tuple[str, ...]:
         # Asking for the keys of an account that is not there is an answer too.
-        return (topic("accounts", self.org), topic("keys", self.org, self.account))
+        return (
+            topic("accounts", self.org),
+            topic("keys", self.org, self.account),
+            topic("trust-rules", self.org, self.account),
+        )
 
 
 class ServiceAccountCreated(_OfAccount, permission="account:read"):

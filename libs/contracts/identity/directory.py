@@ -58,6 +58,8 @@ class DirectoryEntry(View):
     accounts: dict[str, str] = Field(default_factory=dict)
     # API keys by fingerprint.
     keys: dict[str, KnownKey] = Field(default_factory=dict)
+    # Trust rules with the service account that each belongs to.
+    rules: dict[str, str] = Field(default_factory=dict)
     issuers: dict[str, KnownIssuer] = Field(default_factory=dict)
     # Foreign identities (`issuer|subject`) with the user that each of them is.
     links: dict[str, str] = Field(default_factory=dict)

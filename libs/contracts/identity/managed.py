@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import EmailStr, Field, StringConstraints
+from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
 from libs.contracts.base import Command, Event, Moment, Page, Paged, Query, Resource, Slug, topic
 
 UserName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Given = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+MAX_PROFILE_CHARACTERS = 16_384
+
+
+def _small(profile: dict[str, Any]) -> dict[str, Any]:
+    if len(str(profile)) > MAX_PROFILE_CHARACTERS:
+        raise ValueError("the profile is larger than 16 KiB")
+    return profile
+
+
+Profile = Annotated[dict[str, Any], AfterValidator(_small)]
 External = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 
 
@@ -24,6 +34,8 @@ class ManagedUser(Resource):
     given_name: str = ""
     family_name: str = ""
     external_id: str | None = None
+    # What was provisioned of them beside that, as it was given.
+    profile: dict[str, Any] = Field(default_factory=dict)
     # `issuer|subject` of each foreign identity that is this user.
     links: tuple[str, ...] = ()
     created_at: Moment
@@ -38,6 +50,7 @@ class CreateManagedUser(Command[ManagedUser], permission="member:invite"):
     given_name: Given = ""
     family_name: Given = ""
     external_id: External | None = None
+    profile: Profile = Field(default_factory=dict)
     role: Slug = "member"
     active: bool = True
 
@@ -53,6 +66,7 @@ class UpdateManagedUser(Command[ManagedUser], permission="member:update"):
     given_name: Given | None = None
     family_name: Given | None = None
     external_id: External | None = None
+    profile: Profile | None = None
     active: bool | None = None
     if_revision: int | None = None
 

@@ -97,7 +97,7 @@ class AcceptInvitation(Command[Membership]):
         return {"invitation": self.token.rsplit(".", 1)[0]}
 
 
-class ListOrgs(Query[Page[Membership]]):
+class ListOrgs(Paged, Query[Page[Membership]]):
     user: str
 
     def topics(self) -> tuple[str, ...]:

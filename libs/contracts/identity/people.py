@@ -8,7 +8,15 @@ from pydantic import EmailStr, Field, SecretStr, StringConstraints
 
 from libs.contracts.base import Command, Event, Moment, Name, Page, Paged, Query, Resource, View, topic
 
-Reason = Literal["signed_out", "refresh_reused", "ended_elsewhere", "password_changed", "password_reset"]
+Reason = Literal[
+    "signed_out",
+    "refresh_reused",
+    "code_reused",
+    "token_revoked",
+    "ended_elsewhere",
+    "password_changed",
+    "password_reset",
+]
 # Fewest characters where a password is the only factor, and where there is a second one (NIST 800-63B-4).
 FEWEST_ALONE = 15
 FEWEST_WITH_SECOND = 8

@@ -29,6 +29,8 @@ from services.identity.accounts.domain import KeyUse
 from services.identity.assignments import domain as assignments
 from services.identity.assignments import store as assigned
 from services.identity.keys.tokens import TokenMaker
+from services.identity.oauth.trust import domain as trust_rules
+from services.identity.oauth.trust import store as trust
 from services.identity.organizations import domain as organizations
 from services.identity.organizations import store as orgs
 from services.identity.repeats import first_answer
@@ -81,14 +83,20 @@ async def delete_service_account(command: DeleteServiceAccount, request: Request
     before = await access.access(request.scope, command.org)
     account = domain.known(await store.account(request.scope, command.account), command.account)
     keys = await store.keys(request.scope, account.id)
+    rules = await trust.rules(request.scope, account.id)
     held = await assigned.of_subject(request.scope, command.org, account.id)
     changes: list[Change] = [
         access.moved(before, command.org),
         store.SERVICE_ACCOUNTS.delete(account),
         *(store.API_KEYS.delete(key) for key in keys),
+        *(trust.TRUST_RULES.delete(rule) for rule in rules),
         *assigned.delete_all(command.org, held),
     ]
-    events = [*assignments.gone(command.org, held), *domain.delete(account, command.org, keys)]
+    events = [
+        *assignments.gone(command.org, held),
+        *(event for rule in rules for event in trust_rules.remove(rule, command.org)),
+        *domain.delete(account, command.org, keys),
+    ]
     await request.commit(changes, events, reply=None)
 
 

@@ -20,6 +20,7 @@ API_KEYS = Documents(
     key=lambda key: key.id,
     indexes=[
         Index(("account",)),  # those of an account
+        Index(("fingerprint",)),  # by what its holder shows
     ],
 )
 KEY_USES = Documents("key_uses", KeyUse, key=lambda use: use.key)
@@ -39,6 +40,10 @@ async def page(scope: Scope, after: str, limit: int) -> list[ServiceAccount]:
 
 async def key(scope: Scope, name: str) -> StoredKey | None:
     return await scope.get(API_KEYS, name)
+
+
+async def by_fingerprint(scope: Scope, fingerprint: str) -> StoredKey | None:
+    return await scope.first(API_KEYS, {"fingerprint": fingerprint})
 
 
 async def keys(scope: Scope, account: str) -> list[StoredKey]:

@@ -23,6 +23,8 @@ from services.identity.assignments.store import ASSIGNMENTS
 from services.identity.issuers.store import ISSUERS
 from services.identity.managed.store import MANAGED
 from services.identity.members.store import MEMBERS
+from services.identity.oauth.revocation import store as revocation
+from services.identity.oauth.trust.store import TRUST_RULES
 from services.identity.organizations import store as organizations
 from services.identity.roles.store import ROLE_DEFINITIONS
 from services.identity.sessions import store as sessions
@@ -51,11 +53,13 @@ class DirectoryPages:
         }
         if page:
             await _fill(entries, scope, query.cursor or BEFORE_ALL, page[-1].id)
-        ended = await sessions.ended_since(scope, datetime.now(UTC) - self._tokens_run)
+        now = datetime.now(UTC)
+        ended = await sessions.ended_since(scope, now - self._tokens_run)
+        revoked = await revocation.running_at(scope, now - SKEW)
         return Directory(
             entries=tuple(entry.view() for entry in entries.values()),
             operators=tuple(sorted(account.id for account in await users.operators(scope))),
-            ended=tuple(sorted(session.id for session in ended)),
+            ended=tuple(sorted([session.id for session in ended] + [token.id for token in revoked])),
             platform_sequence=await scope.of(PLATFORM).head(),
             next=page[-1].id if len(found) > PAGE else None,
         )
@@ -72,6 +76,7 @@ class _Entry:
         self.assignments: dict[str, AssignedRole] = {}
         self.accounts: dict[str, str] = {}
         self.keys: dict[str, KnownKey] = {}
+        self.rules: dict[str, str] = {}
         self.issuers: dict[str, KnownIssuer] = {}
         self.links: dict[str, str] = {}
 
@@ -87,6 +92,7 @@ class _Entry:
             assignments=self.assignments,
             accounts=self.accounts,
             keys=self.keys,
+            rules=self.rules,
             issuers=self.issuers,
             links=self.links,
             sequence=self.sequence,
@@ -107,6 +113,8 @@ async def _fill(entries: dict[str, _Entry], scope: Scope, after: str, last: str)
         entries[org].assignments[one.id] = AssignedRole(subject=one.subject.id, role=one.role, path=one.path)
     for org, account in await scope.between(SERVICE_ACCOUNTS, after, last):
         entries[org].accounts[account.id] = account.name
+    for org, rule in await scope.between(TRUST_RULES, after, last):
+        entries[org].rules[rule.id] = rule.account
     for org, key in await scope.between(API_KEYS, after, last):
         entries[org].keys[key.fingerprint] = KnownKey(
             key=key.id, account=key.account, scope=key.scope, expires_at=key.expires_at

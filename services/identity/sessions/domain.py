@@ -65,6 +65,12 @@ class Client(NamedTuple):
     scope: str = ""
     authenticated_at: datetime | None = None
 
+    @property
+    def is_renewable(self) -> bool:
+        """Whether it gets refresh tokens. One that speaks OpenID Connect has to ask for them."""
+        asked = self.scope.split()
+        return "openid" not in asked or "offline_access" in asked
+
 
 DIRECTLY = Client()
 
@@ -97,8 +103,7 @@ class Session(Resource):
 
     @property
     def is_renewable(self) -> bool:
-        """Whether its client gets refresh tokens."""
-        return "openid" not in self.scope.split() or "offline_access" in self.scope.split()
+        return Client(self.client, self.scope).is_renewable
 
     def view(self, current: str) -> OpenedSession:
         return OpenedSession(
