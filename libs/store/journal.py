@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -31,8 +32,10 @@ logger = logging.getLogger(__name__)
 # How long a repeated request gets the first answer. Longer than any retry, redelivery or replay.
 REPLIES_KEPT = timedelta(days=7)
 MAX_BATCH = 64
-# Revisions that this process remembers having written.
+# Revisions that this process remembers having written, and for how long it goes by them. After that another
+# replica, or the database itself, may have removed the document and made it anew.
 MAX_REVISIONS = 20_000
+REMEMBERED_S = 2.0
 
 
 class Journal:
@@ -57,7 +60,7 @@ class Journal:
         self._writer: asyncio.Task[None] | None = None
         self._held: list[tuple[Commit, asyncio.Future[None]]] = []
         # Newest revisions that this process wrote, so that a decision on an older one costs no transaction.
-        self._revisions: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._revisions: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
 
     async def start(self, kinds: Sequence[Documents[Any]]) -> None:
         await self.database.ensure(kinds)
@@ -162,18 +165,21 @@ class Journal:
         return batch
 
     def _is_outdated(self, commit: Commit) -> bool:
-        return any(
-            change.expected
-            < self._revisions.get((change.documents.name, f"{change.org or commit.org}/{change.id}"), 0)
-            for change in commit.changes
-        )
+        oldest = time.monotonic() - REMEMBERED_S
+        for change in commit.changes:
+            key = (change.documents.name, f"{change.org or commit.org}/{change.id}")
+            revision, at = self._revisions.get(key, (0, 0.0))
+            if change.expected < revision and at > oldest:
+                return True
+        return False
 
     def _remember(self, commits: list[Commit]) -> None:
+        now = time.monotonic()
         for commit in commits:
             for change in commit.changes:
                 key = (change.documents.name, f"{change.org or commit.org}/{change.id}")
                 # What was deleted may be made anew, from nothing.
-                self._revisions[key] = change.expected + 1 if change.state is not None else 0
+                self._revisions[key] = (change.expected + 1 if change.state is not None else 0, now)
                 self._revisions.move_to_end(key)
         while len(self._revisions) > MAX_REVISIONS:
             self._revisions.popitem(last=False)

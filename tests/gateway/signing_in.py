@@ -41,7 +41,7 @@ def letters(folder: Path, to: str, subject: str) -> list[str]:
     for file in sorted(folder.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns):
         mail = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
         if mail["To"] == to and subject in mail["Subject"]:
-            found.append(str(mail.get_content()))  # type: ignore[attr-defined]
+            found.append(str(mail.get_content()))
     return found
 
 

@@ -28,6 +28,7 @@ class Running:
         self, parts: LocalParts, service: str, folder: Path, env: Mapping[str, str], process: str = ""
     ) -> None:
         self.name = process or service
+        self.folder = folder
         self._service = service
         self._ready = folder / self.name
         self._log = folder / f"{self.name}.log"

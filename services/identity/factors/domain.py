@@ -85,7 +85,7 @@ def enrol(before: SecondFactor | None, user: str, enrolment: str, now: datetime)
 def confirm(
     factor: SecondFactor | None, secret: str, code: str, codes: str, texts: tuple[str, ...], now: datetime
 ) -> tuple[SecondFactor, list[Event]]:
-    if factor is None or factor.confirmed_at:
+    if factor is None or factor.confirmed_at or not factor.enrolment:
         raise TotpNotFound("start one first")
     step = _step(factor, secret, code, now)
     if step is None:
@@ -117,11 +117,13 @@ def replace_codes(
     return changed, [RecoveryCodesReplaced(user=factor.user)]
 
 
-def remove(factor: SecondFactor | None, account: Account) -> list[Event]:
+def remove(factor: SecondFactor | None, account: Account) -> tuple[SecondFactor, list[Event]]:
+    """An empty one stays, so that revisions go on when there is another."""
     factor = confirmed(factor)
     if not account.password_is_long:
         raise PasswordNeedsSecondFactor("choose a longer password first")
-    return [TotpRemoved(user=factor.user)]
+    empty = _changed(factor, enrolment="", confirmed_at=None, codes="", left=())
+    return empty, [TotpRemoved(user=factor.user)]
 
 
 def confirmed(factor: SecondFactor | None) -> SecondFactor:

@@ -127,8 +127,8 @@ class SecondFactors:
         account = await caller_account(request)
         await self._freshness.check(request)
         factor = await store.factor(request.scope, account.id)
-        events = domain.remove(factor, account)
-        await request.commit([store.SECOND_FACTORS.delete(domain.confirmed(factor))], events, reply=None)
+        empty, events = domain.remove(factor, account)
+        await request.commit([store.SECOND_FACTORS.put(empty)], events, reply=None)
 
     async def _save_codes(
         self, request: Request, factor: SecondFactor, events: list[Event], codes: RecoveryCodes

@@ -17,8 +17,9 @@ from services.identity.users.domain import Account
 Kind = Literal["verify", "reset", "account_exists", "password_changed"]
 
 LINK_FOR = {"verify": timedelta(hours=24), "reset": timedelta(minutes=30)}
-# While one replica sends, no other does.
-LEASE = timedelta(seconds=60)
+# While one replica sends, no other does: longer than sending may take.
+LEASE = timedelta(seconds=25)
+SHORTEST_PAUSE = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=1)
 
@@ -87,10 +88,15 @@ def write(kind: Kind, account: Account | None, name: str, now: datetime) -> tupl
 
 
 def taken(letter: Letter, now: datetime) -> Letter:
-    """Held by one replica; due again if that does not come back. Each try waits twice as long."""
-    pause = min(LEASE * 2 ** min(letter.tries, 10), LONGEST_PAUSE)
-    fields = {"due_at": now + pause, "tries": letter.tries + 1, "revision": letter.revision + 1}
+    """Held by one replica; due again if that does not come back."""
+    fields = {"due_at": now + LEASE, "tries": letter.tries + 1, "revision": letter.revision + 1}
     return letter.model_copy(update=fields)
+
+
+def put_off(letter: Letter, now: datetime) -> Letter:
+    """After a try that failed; each one waits twice as long."""
+    pause = min(SHORTEST_PAUSE * 2 ** min(letter.tries, 20), LONGEST_PAUSE)
+    return letter.model_copy(update={"due_at": now + pause, "revision": letter.revision + 1})
 
 
 def is_stale(letter: Letter, account: Account | None, now: datetime) -> bool:

@@ -24,6 +24,7 @@ from services.identity.users.domain import Account
 
 logger = logging.getLogger(__name__)
 SWEEP_S = 5.0
+SENDING_S = 20.0
 
 
 class Postman:
@@ -87,9 +88,12 @@ class Postman:
                 token = self._tokens.link_token(letter.kind, account, domain.link_until(letter))
             mail = domain.message(letter, account, self._sender, self._public_url, token)
             try:
-                await port.send(letter.id, mail)
+                async with asyncio.timeout(SENDING_S):
+                    await port.send(letter.id, mail)
             except (OSError, SMTPException) as error:
                 logger.warning("%s could not be sent (try %d): %r", letter.id, letter.tries, error)
+                later = domain.put_off(letter, datetime.now(UTC))
+                await store.save(self._journal, store.LETTERS.put(later))
                 return
         # A crash before this sends it again, under the same Message-ID.
         try:

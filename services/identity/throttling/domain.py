@@ -122,6 +122,11 @@ def counted(before: Tries | None, one: Counter, now: datetime) -> Tries:
     )
 
 
+def forgotten(tries: Tries) -> Tries:
+    """Kept rather than deleted: what is made anew would begin with a revision that was there before."""
+    return tries.model_copy(update={"count": 0, "revision": tries.revision + 1})
+
+
 def begins_to_limit(tries: Tries, limit: Limit) -> bool:
     return tries.count == limit.free
 

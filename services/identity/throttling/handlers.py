@@ -55,8 +55,8 @@ class Throttling:
         changes = [store.KNOWN_ADDRESSES.put(seen, org=PLATFORM)] if seen else []
         pair = domain.counter("sign_in", "pair", self._limits.pair, email, _address(request))
         for _, tries in await store.tries(request.scope, [pair, await self._code(request, email)]):
-            if tries:
-                changes.append(store.TRIES.delete(tries, org=PLATFORM))
+            if tries and tries.count:
+                changes.append(store.TRIES.put(domain.forgotten(tries), org=PLATFORM))
         return changes
 
     async def admit_code(self, request: Request, email: str) -> None:

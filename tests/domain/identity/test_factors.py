@@ -91,7 +91,11 @@ def test_the_app_stays_while_the_password_is_too_short_to_be_alone() -> None:
     short = an_account().model_copy(update={"password_is_long": False})
     with pytest.raises(domain.PasswordNeedsSecondFactor):
         domain.remove(confirmed(), short)
-    assert domain.remove(confirmed(), an_account())
+    empty, _ = domain.remove(confirmed(), an_account())
+    assert not domain.is_on(empty)
+    with pytest.raises(domain.TotpNotFound):
+        domain.confirm(empty, SECRET, code_at(), "set", TEXTS, NOW)
+    assert domain.enrol(empty, "usr_ada", "another", NOW).revision == empty.revision + 1
 
 
 def test_a_counter_that_does_not_grow_shows_a_clone() -> None:

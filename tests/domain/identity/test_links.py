@@ -73,13 +73,15 @@ def test_a_letter_that_nobody_needs_any_more_is_not_sent() -> None:
     assert mail.is_stale(letter, account, NOW + timedelta(minutes=30))
 
 
-def test_a_letter_is_held_by_one_and_due_again_later_each_time() -> None:
+def test_a_letter_is_held_by_one_and_after_a_failure_due_later_each_time() -> None:
     letter, _ = mail.write("reset", an_account(), "ltr_1", NOW)
     pauses = []
     for _ in range(4):
         letter = mail.taken(letter, NOW)
-        pauses.append(letter.due_at - NOW)
-    assert pauses == [mail.LEASE, mail.LEASE * 2, mail.LEASE * 4, mail.LEASE * 8]
+        assert letter.due_at == NOW + mail.LEASE
+        letter = mail.put_off(letter, NOW)
+        pauses.append((letter.due_at - NOW).total_seconds())
+    assert pauses == [4, 8, 16, 32]
 
 
 def test_a_name_with_line_breaks_adds_no_header_to_the_mail() -> None:

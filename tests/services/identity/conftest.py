@@ -74,8 +74,15 @@ def an_email() -> str:
 def identity(parts: LocalParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
     """Two replicas that start at once, on an empty database."""
     folder = tmp_path_factory.mktemp("identity")
+    more = {
+        "MES_MAIL_FOLDER": str(folder / "mail"),
+        "MES_PUBLIC_URL": "https://portal.example.com",
+        # So that a test may change the key when it likes.
+        "MES_KEY_PUBLISHED_FIRST": "PT0S",
+        "MES_WRONG_SIGN_INS_BY_ACCOUNT": "12",
+    }
     replicas = [
-        Running(parts, "identity", folder, {**ADMIN, **QUICK}, process)
+        Running(parts, "identity", folder, {**ADMIN, **QUICK, **more}, process)
         for process in ("identity", "identity-2")
     ]
     try:
@@ -100,7 +107,9 @@ async def asker(parts: LocalParts, identity: list[Running]) -> AsyncIterator[Ask
 
 async def registered(asker: Asker, email: str = "") -> Person:
     command = RegisterUser(email=email or an_email(), name="Ada", password=SecretStr(PASSWORD))
-    return Person(asker, (await asker.ask(command, NOBODY)).value)
+    user = (await asker.ask(command, NOBODY)).value
+    assert user
+    return Person(asker, user)
 
 
 @pytest_asyncio.fixture
