@@ -10,20 +10,25 @@ from pydantic import ValidationError
 from gateway.claims import Claims
 from gateway.directory import Directory
 from libs.contracts import audit, deploy, identity, registry
-from libs.contracts.base import Filtered, Query, leaves
-from libs.errors import MalformedMessage, OrganizationNotFound, PermissionMissing, UnknownQuery
-from libs.permissions import EVERYTHING, Visible, allows, visible_part
+from libs.contracts.base import Query, leaves
+from libs.errors import MalformedMessage, OrganizationNotFound, UnknownQuery
+from libs.narrowing import narrowed_query
 from libs.service.commands import field_errors
 
 # Read by gateways and services alone.
-_INTERNAL = {identity.ListDirectory, identity.GetKeys, registry.GetFiles}
+_INTERNAL = {
+    identity.ListDirectory,
+    identity.GetKeys,
+    identity.ListPeople,
+    identity.ListGroups,
+    registry.GetFiles,
+}
 _MODULES = (audit, deploy, identity, registry)
 QUERIES: dict[str, type[Query[Any]]] = {
     found.message: found  # type: ignore[misc]  # leaves of Query are queries
     for found in leaves(Query)
     if found not in _INTERNAL and found.__module__.startswith(tuple(module.__name__ for module in _MODULES))
 }
-NOTHING_VISIBLE = Visible(False)
 # About the caller, whose id is filled in; a client cannot ask about another.
 _OWN = {
     identity.GetFactors,
@@ -46,7 +51,7 @@ def named_query(asked: Asked, claims: Claims | None, directory: Directory) -> Qu
     contract = QUERIES.get(asked.query)
     if contract is None:
         raise UnknownQuery(asked.query)
-    args = {name: value for name, value in asked.args.items() if name != "visible"}
+    args = {name: value for name, value in asked.args.items() if name not in contract.parts()}
     if contract in _OWN:
         args["user"] = claims.subject if claims else ""
     if contract is identity.ListSessions:
@@ -72,15 +77,7 @@ def permitted(query: Query[Any], claims: Claims | None, directory: Directory) ->
     tenant = query.tenant()
     grants = directory.grants(claims, tenant)
     if query.permission is None:
-        return query.model_copy(update={"visible": EVERYTHING}) if isinstance(query, Filtered) else query
+        return query
     if not grants:
         raise OrganizationNotFound(directory.slug(tenant) or "")
-    if isinstance(query, Filtered):
-        # Lists are filtered, not refused: a right on one application shows that one.
-        visible = visible_part(grants, query.permission, tenant)
-        if query.refused_without and visible == NOTHING_VISIBLE:
-            raise PermissionMissing(query.permission)
-        return query.model_copy(update={"visible": visible})
-    if not allows(grants, query.permission, query.resource()):
-        raise PermissionMissing(query.permission)
-    return query
+    return narrowed_query(query, grants)

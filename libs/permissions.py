@@ -180,6 +180,12 @@ class Visible(NamedTuple):
         named = (place.split("/") for place in self.places)
         return tuple(sorted({*self.apps, *(app for app, where in named if where == environment)}))
 
+    def within(self, app: str) -> Visible:
+        """What of one application is seen: everything, or some environments."""
+        if self.shows(app):
+            return EVERYTHING
+        return Visible(False, (), tuple(place for place in self.places if place.startswith(f"{app}/")))
+
     def nodes(self) -> tuple[str, ...]:
         """Paths below the organization; what lies below one of them is seen too."""
         return (*self.apps, *self.places)

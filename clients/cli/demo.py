@@ -118,7 +118,7 @@ def _register(api: Api) -> None:
 
 
 def _make_org(api: Api) -> bool:
-    if any(found["slug"] == ORG for found in api.get("/v1/orgs")["items"]):
+    if any(found["slug"] == ORG for found in api.items("/v1/orgs")):
         return False
     try:
         api.post("/v1/orgs", {"slug": ORG, "name": "Demo"})
@@ -141,7 +141,7 @@ def _environment(api: Api) -> bool:
     deadline = time.monotonic() + ENVIRONMENTS_WITHIN_S
     waited = False
     while True:
-        found = api.get(f"/v1/orgs/{ORG}/environments")["items"]
+        found = api.items(f"/v1/orgs/{ORG}/environments")
         if any(environment["slug"] == ENVIRONMENT for environment in found):
             return waited
         if time.monotonic() > deadline:

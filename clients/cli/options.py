@@ -31,7 +31,7 @@ def organization(api: Api, given: str | None) -> str:
     """`--org`, MES_ORG, or the only one that the user has."""
     if org := given or os.environ.get("MES_ORG"):
         return org
-    slugs = sorted(str(found["slug"]) for found in api.get("/v1/orgs")["items"])
+    slugs = sorted(str(found["slug"]) for found in api.items("/v1/orgs"))
     if len(slugs) == 1:
         return slugs[0]
     if not slugs:

@@ -38,7 +38,7 @@ def status(org: Org = None, url: Url = None, as_json: Json = False) -> None:
     api = signed_in(url)
     org = organization(api, org)
     apps = list(api.items(f"/v1/orgs/{org}/apps"))
-    environments = api.get(f"/v1/orgs/{org}/environments")["items"]
+    environments = list(api.items(f"/v1/orgs/{org}/environments"))
     live = {found["slug"]: placements(api, org, found["slug"]) for found in environments}
     if as_json:
         emit({"org": org, "apps": apps, "environments": environments, "live": live})
@@ -62,7 +62,7 @@ def roll_out(api: Api, org: str, env: str, app: str, version: str) -> dict[str, 
 
 def placements(api: Api, org: str, env: str) -> dict[str, dict[str, Any]]:
     """What is live in an environment, by application."""
-    found = api.get(f"/v1/orgs/{org}/environments/{env}/apps")["items"]
+    found = api.items(f"/v1/orgs/{org}/environments/{env}/apps")
     return {placed["app"]: placed for placed in found}
 
 

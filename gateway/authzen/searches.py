@@ -93,9 +93,15 @@ async def _apps(organization: Organization, portal: Portal, visible: Visible) ->
 
 
 async def _environments(organization: Organization, portal: Portal) -> list[str]:
-    query = deploy.ListEnvironments(org=organization.access.id)
-    page = base.Page[deploy.Environment].model_validate_json(await _read(query, portal))
-    return [environment.slug for environment in page.items]
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        query = deploy.ListEnvironments(org=organization.access.id, cursor=cursor, limit=LIST_PAGE)
+        page = base.Page[deploy.Environment].model_validate_json(await _read(query, portal))
+        found += [environment.slug for environment in page.items]
+        cursor = page.next
+        if cursor is None:
+            return found
 
 
 async def _read(query: Query[Any], portal: Portal) -> bytes:

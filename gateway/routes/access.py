@@ -158,8 +158,8 @@ async def delete_service_account(account: str, door: InOrg) -> Response:
 
 
 @router.get("/service-accounts/{account}/keys", response_model=Page[i.ApiKey])
-async def keys(account: str, door: InOrg) -> Response:
-    return await door.query(i.ListKeys(org=door.org, account=account))
+async def keys(account: str, door: InOrg, cursor: str | None = None, limit: int = 50) -> Response:
+    return await door.query(i.ListKeys(org=door.org, account=account, cursor=cursor, limit=limit))
 
 
 @router.post("/service-accounts/{account}/keys", status_code=201, response_model=i.ApiKeyWithSecret)

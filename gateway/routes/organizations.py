@@ -19,8 +19,8 @@ async def create_organization(body: NewOrganization, door: SignedIn) -> Response
 
 
 @router.get("/v1/orgs", response_model=Page[i.Membership])
-async def organizations(door: SignedIn) -> Response:
-    return await door.query(i.ListOrgs(user=door.user))
+async def organizations(door: SignedIn, cursor: str | None = None, limit: int = 50) -> Response:
+    return await door.query(i.ListOrgs(user=door.user, cursor=cursor, limit=limit))
 
 
 @router.get("/v1/orgs/{org}", response_model=i.Organization)

@@ -14,8 +14,8 @@ router = APIRouter(tags=["where"], prefix="/v1/orgs/{org}")
 
 
 @router.get("/environments", response_model=Page[d.Environment])
-async def environments(door: InOrg) -> Response:
-    return await door.query(d.ListEnvironments(org=door.org))
+async def environments(door: InOrg, cursor: str | None = None, limit: int = 50) -> Response:
+    return await door.query(d.ListEnvironments(org=door.org, cursor=cursor, limit=limit))
 
 
 @router.post("/environments", status_code=201, response_model=d.Environment)
@@ -42,9 +42,9 @@ async def change_environment(env: str, body: EnvironmentChange, door: InOrg) -> 
 
 
 @router.get("/environments/{env}/apps", response_model=Page[d.PlacementSummary])
-async def placements(env: str, door: InOrg) -> Response:
+async def placements(env: str, door: InOrg, cursor: str | None = None, limit: int = 50) -> Response:
     """What is live in the environment."""
-    return await door.query(d.ListPlacements(org=door.org, environment=env))
+    return await door.query(d.ListPlacements(org=door.org, environment=env, cursor=cursor, limit=limit))
 
 
 @router.post("/environments/{env}/rollouts", status_code=201, response_model=d.Rollout)

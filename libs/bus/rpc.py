@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
+from urllib.parse import unquote, urlparse
 
 import orjson
 from aio_pika import Message
@@ -58,6 +59,7 @@ class Asker:
 
     def __init__(self, url: str, process: str) -> None:
         self._process = process
+        self._user = unquote(urlparse(url).username or "guest")
         self._link = Link(url, f"{process} asks", self._set_up, self._fail_all)
         self._exchange: AbstractExchange | None = None
         self._channel: AbstractChannel | None = None
@@ -188,6 +190,8 @@ class Asker:
                 message_id=identity,
                 correlation_id=correlation,
                 reply_to="amq.rabbitmq.reply-to",
+                # The broker refuses any other, so the receiver can believe it.
+                user_id=self._user,
                 headers=headers,
             )
             answer: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()

@@ -69,9 +69,13 @@ class Caller(Frozen):
     grants: tuple[Grant, ...] = ()
 
 
+# How the subjects of our own processes begin.
+SERVICE = "service:"
+
+
 def service_caller(service: str) -> Caller:
     """A service that asks on its own behalf, for instance to fill a gap in a feed."""
-    return Caller(subject=f"service:{service}", name=service)
+    return Caller(subject=f"{SERVICE}{service}", name=service)
 
 
 def topic(*parts: str) -> str:
@@ -148,9 +152,15 @@ class Command(Asking[Reply], Generic[Reply]):
 class Query(Asking[Reply], Generic[Reply]):
     """A question; changes nothing, and can be watched.
 
-    `topics()` names what the answer depends on. `visible` is filled in by the gateway from the caller's
-    grants, never by a client, and so is part of the key under which callers share an answer.
+    `topics()` names what the answer depends on. `parts()` names the fields that hold which part of the
+    organization the caller may see, each with the permission that it follows from. They are filled in from
+    the caller's grants, never by a client (see `libs.narrowing`), and so are part of the key under which
+    callers share an answer. Left empty they show nothing.
     """
+
+    @classmethod
+    def parts(cls) -> dict[str, str]:
+        return {}
 
     def topics(self) -> tuple[str, ...]:
         raise NotImplementedError(self.message)
@@ -165,6 +175,11 @@ class Filtered(Frozen):
 
     refused_without: ClassVar[bool] = False
     visible: Visible = Visible(False)
+
+    @classmethod
+    def parts(cls) -> dict[str, str]:
+        # Mixed into queries, which name what their rows need.
+        return {"visible": cls.permission}  # type: ignore[attr-defined]
 
 
 class Paged(Frozen):

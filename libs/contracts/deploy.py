@@ -131,7 +131,7 @@ class RollBack(Command[Rollout], permission="rollout:rollback"):
 
 
 # Queries.
-class ListEnvironments(Query[Page[Environment]], permission="environment:read"):
+class ListEnvironments(Paged, Query[Page[Environment]], permission="environment:read"):
     org: str
 
     def topics(self) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ class GetEnvironment(Query[Environment], permission="environment:read"):
         return (topic("environments", self.org),)
 
 
-class ListPlacements(Filtered, Query[Page[PlacementSummary]], permission="rollout:read"):
+class ListPlacements(Filtered, Paged, Query[Page[PlacementSummary]], permission="rollout:read"):
     org: str
     environment: Slug
 

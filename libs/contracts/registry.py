@@ -21,8 +21,10 @@ from libs.contracts.base import (
     View,
     topic,
 )
+from libs.permissions import Visible
 
 Kind = Literal["remote", "host"]
+NOTHING = Visible(False)
 _SEMVER = (
     r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})"
     r"(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?"
@@ -64,8 +66,9 @@ class App(Resource):
     kind: Kind
     created_at: Moment
     created_by: str
+    # Both are told to those who may see the application's versions.
     latest: str | None = None
-    versions: int = 0
+    versions: int | None = None
 
 
 class FileRecord(View):
@@ -95,6 +98,7 @@ class VersionSummary(Resource):
     size: int
     published_at: Moment
     published_by: str
+    # Those environments in which the reader may see what is live.
     live_in: tuple[str, ...] = ()
 
 
@@ -151,6 +155,12 @@ class PublishVersion(Command[PublishedVersion], permission="version:publish"):
 # Queries.
 class ListApps(Filtered, Paged, Query[Page[App]], permission="app:read"):
     org: str
+    # Of which applications the versions are told of.
+    versions_of: Visible = NOTHING
+
+    @classmethod
+    def parts(cls) -> dict[str, str]:
+        return {**super().parts(), "versions_of": "version:read"}
 
     def topics(self) -> tuple[str, ...]:
         return (topic("apps", self.org),)
@@ -159,6 +169,11 @@ class ListApps(Filtered, Paged, Query[Page[App]], permission="app:read"):
 class GetApp(Query[App], permission="app:read"):
     org: str
     app: Slug
+    versions_of: Visible = NOTHING
+
+    @classmethod
+    def parts(cls) -> dict[str, str]:
+        return {"versions_of": "version:read"}
 
     def resource(self) -> str:
         return f"{self.org}/{self.app}"
@@ -170,6 +185,12 @@ class GetApp(Query[App], permission="app:read"):
 class ListVersions(Paged, Query[Page[VersionSummary]], permission="version:read"):
     org: str
     app: Slug
+    # Where it is told what is live.
+    live_at: Visible = NOTHING
+
+    @classmethod
+    def parts(cls) -> dict[str, str]:
+        return {"live_at": "rollout:read"}
 
     def resource(self) -> str:
         return f"{self.org}/{self.app}"
@@ -182,6 +203,11 @@ class GetVersion(Query[Version], permission="version:read"):
     org: str
     app: Slug
     version: SemVer
+    live_at: Visible = NOTHING
+
+    @classmethod
+    def parts(cls) -> dict[str, str]:
+        return {"live_at": "rollout:read"}
 
     def resource(self) -> str:
         return f"{self.org}/{self.app}"
@@ -250,12 +276,16 @@ class VersionPublished(_OfApp, permission="version:read"):
         return f"{self.app} {self.version} published"
 
 
-class VersionsPlaced(_OfApp, permission="version:read"):
+class VersionsPlaced(_OfApp, permission="rollout:read"):
     """Where versions are live changed, because a rollout moved an environment."""
 
     environment: str
     live: str
     left: str | None
+
+    def resource(self) -> str:
+        # Who may see what is live there, and nobody else.
+        return f"{self.org}/{self.app}/{self.environment}"
 
     def topics(self) -> tuple[str, ...]:
         moved = (self.live, self.left) if self.left else (self.live,)

@@ -16,7 +16,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from libs.contracts.audit import AttemptRefused
-from libs.contracts.base import Caller, Command, service_caller
+from libs.contracts.base import Caller, Command
 from libs.errors import (
     IdempotencyKeyReused,
     InternalError,
@@ -173,7 +173,7 @@ def caller_from(header: object) -> Caller:
     """The caller as the gateway wrote it down; a message without one comes from nobody."""
     if isinstance(header, str | bytes) and header:
         return Caller.model_validate_json(header)
-    return service_caller("unknown")
+    return Caller(subject="")
 
 
 def encode(value: Any) -> bytes:

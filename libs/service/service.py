@@ -23,7 +23,7 @@ from libs.bus import parked, topology
 from libs.bus.link import BrokerUnavailable, Link
 from libs.bus.relay import Relay
 from libs.bus.rpc import Asker
-from libs.contracts.base import Caller
+from libs.contracts.base import SERVICE, Caller
 from libs.contracts.common import (
     LIST_PARKED,
     READ,
@@ -106,7 +106,7 @@ class Service:
 
         async def read(body: bytes, caller: Caller, message: Any) -> bytes:
             await self._catch_up(message)
-            return await edge(body, caller)
+            return await edge(body, caller, self._on_own_behalf(caller, message))
 
         self._edges[f"{self.name}.{READ}"] = read
 
@@ -178,6 +178,15 @@ class Service:
                     ack_policy=AckPolicy.NACK_ON_ERROR,
                 )(self._on_event)
         await self._broker.start()
+
+    def _on_own_behalf(self, caller: Caller, message: Any) -> bool:
+        """Whether a process of ours reads for itself, and not for somebody who uses the portal.
+
+        Where every service has its own broker user, the broker vouches for who sent the message."""
+        sender = message.raw_message.user_id
+        if self.settings.broker_user != self.name:
+            return caller.subject.startswith(SERVICE)
+        return bool(sender) and caller.subject == f"{SERVICE}{sender}"
 
     def _command(self, edge: CommandEdge) -> Edge:
         async def handle(body: bytes, caller: Caller, message: Any) -> bytes:

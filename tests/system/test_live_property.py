@@ -18,7 +18,7 @@ import pytest
 from deploy.local import LocalPortal
 from gateway.queries import QUERIES
 from libs.bus.rpc import Asker
-from libs.contracts.base import Filtered, Query, service_caller
+from libs.contracts.base import Query, service_caller
 from libs.contracts.common import NamedQuery
 from libs.permissions import EVERYTHING, Grant, allows
 from tests.portal import PASSWORD, Person, a_build, a_slug, a_tar, signed_in, somebody
@@ -85,8 +85,8 @@ class Watch:
             args["org"] = self.org.id
         if "user" in self.contract.model_fields:
             args["user"] = self.person.id
-        if issubclass(self.contract, Filtered):
-            args["visible"] = EVERYTHING
+        if self.contract.permission is not None:
+            args |= dict.fromkeys(self.contract.parts(), EVERYTHING)
         return self.contract.model_validate(args)
 
 
@@ -172,7 +172,7 @@ class World:
                 return dice.choice([None, None, "done", "refused"])
             case "resource_prefix":
                 return dice.choice([None, None, f"{org.id}/*"])
-            case "user" | "visible" | "cursor" | "since" | "until" | "trace":
+            case "user" | "visible" | "versions_of" | "live_at" | "cursor" | "since" | "until" | "trace":
                 return None
             case other:
                 raise AssertionError(f"the test knows no value for {other}: add one")

@@ -11,7 +11,7 @@ from services.deploy.rollouts import store
 
 async def get_discovery(query: GetDiscovery, scope: Scope) -> Discovery:
     environments.known(await environments_store.environment(scope, query.environment), query.environment)
-    placements = await store.placements(scope, query.environment)
+    placements = await store.everything_placed(scope, query.environment)
     return Discovery(
         environment=query.environment,
         placed=tuple((placement.app, placement.live) for placement in placements),

@@ -38,11 +38,24 @@ def known(stored: Environment | None, slug: str) -> Environment:
     return environment
 
 
-def all_of(stored: list[Environment]) -> list[Environment]:
-    """The defaults first, as people expect them, then what the organization added."""
-    by_slug = {environment.slug: environment for environment in stored}
-    defaults = [by_slug.pop(slug, environment) for slug, environment in DEFAULTS.items()]
-    return [*defaults, *sorted(by_slug.values(), key=lambda environment: environment.slug)]
+def defaults_after(cursor: str | None) -> list[str]:
+    """Which of the defaults a page begins with: they come first, as people expect them."""
+    slugs = list(DEFAULTS)
+    if cursor is None:
+        return slugs
+    return slugs[slugs.index(cursor) + 1 :] if cursor in DEFAULTS else []
+
+
+def added_after(cursor: str | None) -> str:
+    """Where a page goes on among what the organization added."""
+    return "" if cursor is None or cursor in DEFAULTS else cursor
+
+
+def page(defaults: list[str], changed: list[Environment], others: list[Environment]) -> list[Environment]:
+    """The defaults as they are now, then what the organization added."""
+    by_slug = {environment.slug: environment for environment in changed}
+    added = [environment for environment in others if environment.slug not in DEFAULTS]
+    return [*(by_slug.get(slug, DEFAULTS[slug]) for slug in defaults), *added]
 
 
 def create(stored: Environment | None, command: CreateEnvironment) -> tuple[Environment, list[Event]]:

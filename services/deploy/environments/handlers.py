@@ -12,6 +12,7 @@ from libs.contracts.deploy import (
 )
 from libs.service.request import Request
 from libs.store.database import Scope
+from libs.store.pages import page_of
 from services.deploy.environments import domain, store
 
 
@@ -30,4 +31,10 @@ async def get_environment(query: GetEnvironment, scope: Scope) -> Environment:
 
 
 async def list_environments(query: ListEnvironments, scope: Scope) -> Page[Environment]:
-    return Page[Environment](items=tuple(domain.all_of(await store.stored(scope))))
+    defaults = domain.defaults_after(query.cursor)
+    changed = await store.stored(scope, defaults) if defaults else []
+    # Defaults that were changed lie among the others too.
+    most = query.limit + 1 + len(domain.DEFAULTS)
+    others = await store.after(scope, domain.added_after(query.cursor), most)
+    items, following = page_of(domain.page(defaults, changed, others), query.limit, "slug")
+    return Page[Environment](items=items, next=following)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from libs.contracts.base import Event
 from libs.contracts.deploy import Environment
 from libs.service.request import Request
@@ -12,7 +14,7 @@ ENVIRONMENTS = Documents(
     Environment,
     key=lambda environment: environment.slug,
     indexes=[
-        Index(("slug",)),  # all of an organization; there are few
+        Index(("slug",)),  # pages of an organization
     ],
 )
 
@@ -21,8 +23,12 @@ async def environment(scope: Scope, slug: str) -> Environment | None:
     return await scope.get(ENVIRONMENTS, slug)
 
 
-async def stored(scope: Scope) -> list[Environment]:
-    return await scope.find(ENVIRONMENTS, {}, sort="slug")
+async def stored(scope: Scope, slugs: Sequence[str]) -> list[Environment]:
+    return await scope.find(ENVIRONMENTS, {"slug": {"$in": list(slugs)}}, sort="slug")
+
+
+async def after(scope: Scope, slug: str, limit: int) -> list[Environment]:
+    return await scope.find(ENVIRONMENTS, {"slug": {"$gt": slug}}, sort="slug", limit=limit)
 
 
 async def save(request: Request, environment: Environment, events: list[Event]) -> Environment:

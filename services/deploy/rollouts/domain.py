@@ -14,6 +14,7 @@ from libs.contracts.deploy import (
     Environment,
     Placed,
     Placement,
+    PlacementSummary,
     RollBack,
     Rollout,
     RolloutStarted,
@@ -137,6 +138,16 @@ def known(rollout: Rollout | None, name: str) -> Rollout:
     if rollout is None:
         raise RolloutNotFound(name)
     return rollout
+
+
+def summary(placement: Placement) -> PlacementSummary:
+    """As readers get it."""
+    return PlacementSummary(
+        app=placement.app,
+        version=placement.live.version,
+        since=placement.since,
+        can_roll_back_to=placement.earlier[-1].version if placement.earlier else None,
+    )
 
 
 def _steps(strategy: Strategy) -> tuple[Step, ...]:

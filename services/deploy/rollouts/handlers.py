@@ -9,7 +9,7 @@ import secrets
 import time
 
 from libs.bus.rpc import Asker
-from libs.contracts.base import Page
+from libs.contracts.base import Page, service_caller
 from libs.contracts.deploy import (
     GetRollout,
     ListPlacements,
@@ -22,9 +22,12 @@ from libs.contracts.deploy import (
 from libs.contracts.registry import GetApp, GetVersion
 from libs.service.request import Request
 from libs.store.database import Scope
+from libs.store.pages import page_of
 from services.deploy.environments import domain as environments
 from services.deploy.environments import store as environments_store
 from services.deploy.rollouts import domain, store
+
+OURSELVES = service_caller("deploy")
 
 
 class Rollouts:
@@ -36,10 +39,11 @@ class Rollouts:
     async def start_rollout(self, command: StartRollout, request: Request) -> Rollout:
         stored = await environments_store.environment(request.scope, command.environment)
         environment = environments.known(stored, command.environment)
-        # On the caller's behalf: who may not see the version may not roll it out either.
-        app = await self._asker.query(GetApp(org=command.org, app=command.app), request.caller)
+        # On our own behalf. Who may roll out somewhere may roll out any version of that application; a right
+        # on one environment would be none if it took another on the whole application to use it.
+        app = await self._asker.query(GetApp(org=command.org, app=command.app), OURSELVES)
         version = await self._asker.query(
-            GetVersion(org=command.org, app=command.app, version=command.version), request.caller
+            GetVersion(org=command.org, app=command.app, version=command.version), OURSELVES
         )
         placement = await store.placement(request.scope, environment.slug, command.app)
         decided = domain.start(
@@ -67,24 +71,15 @@ async def get_rollout(query: GetRollout, scope: Scope) -> Rollout:
 async def list_rollouts(query: ListRollouts, scope: Scope) -> Page[Rollout]:
     environments.known(await environments_store.environment(scope, query.environment), query.environment)
     found = await store.rollouts(scope, query.environment, query.visible, query.cursor, query.limit + 1)
-    items = tuple(found[: query.limit])
-    return Page[Rollout](items=items, next=items[-1].id if len(found) > query.limit else None)
+    items, following = page_of(found, query.limit, "id")
+    return Page[Rollout](items=items, next=following)
 
 
 async def list_placements(query: ListPlacements, scope: Scope) -> Page[PlacementSummary]:
     environments.known(await environments_store.environment(scope, query.environment), query.environment)
-    return Page[PlacementSummary](
-        items=tuple(
-            PlacementSummary(
-                app=placement.app,
-                version=placement.live.version,
-                since=placement.since,
-                can_roll_back_to=placement.earlier[-1].version if placement.earlier else None,
-            )
-            for placement in await store.placements(scope, query.environment)
-            if query.visible.shows_in(query.environment, placement.app)
-        )
-    )
+    found = await store.placements(scope, query.environment, query.visible, query.cursor, query.limit + 1)
+    placements, following = page_of(found, query.limit, "app")
+    return Page[PlacementSummary](items=tuple(map(domain.summary, placements)), next=following)
 
 
 def _new_id() -> str:

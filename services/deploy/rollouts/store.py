@@ -7,6 +7,7 @@ from typing import Any
 from libs.contracts.deploy import Placement, Rollout
 from libs.permissions import Visible
 from libs.service.request import Request
+from libs.store import pages
 from libs.store.database import Documents, Index, Scope
 from services.deploy.rollouts.domain import Decided
 
@@ -16,6 +17,7 @@ ROLLOUTS = Documents(
     key=lambda rollout: rollout.id,
     indexes=[
         Index(("environment", "-id")),  # newest rollouts of an environment; ids grow with time
+        Index(("environment", "app", "-id")),  # those of the applications that somebody may see
     ],
 )
 PLACEMENTS = Documents(
@@ -38,17 +40,25 @@ async def rollouts(
     where: dict[str, Any] = {"environment": environment}
     if before:
         where["id"] = {"$lt": before}
-    if not visible.everything:
-        where["app"] = {"$in": list(visible.apps_in(environment))}
-    return await scope.find(ROLLOUTS, where, sort="-id", limit=limit)
+    if visible.everything:
+        return await scope.find(ROLLOUTS, where, sort="-id", limit=limit)
+    return await pages.newest_of(scope, ROLLOUTS, where, "app", visible.apps_in(environment), "id", limit)
 
 
 async def placement(scope: Scope, environment: str, app: str) -> Placement | None:
     return await scope.get(PLACEMENTS, f"{environment}/{app}")
 
 
-async def placements(scope: Scope, environment: str) -> list[Placement]:
+async def everything_placed(scope: Scope, environment: str) -> list[Placement]:
+    """For shells, which may load whatever is live."""
     return await scope.find(PLACEMENTS, {"environment": environment}, sort="app")
+
+
+async def placements(
+    scope: Scope, environment: str, visible: Visible, after: str | None, limit: int
+) -> list[Placement]:
+    only = None if visible.everything else visible.apps_in(environment)
+    return await pages.by_name(scope, PLACEMENTS, {"environment": environment}, "app", only, after, limit)
 
 
 async def save(request: Request, decided: Decided) -> Rollout:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import zlib
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from libs.contracts.base import Caller, Event, Resource
 from libs.contracts.identity import (
@@ -61,6 +61,17 @@ class StoredKey(ApiKey):
 
     def view(self) -> ApiKey:
         return ApiKey.model_validate(self.model_dump(exclude={"fingerprint"}))
+
+
+def place(key: StoredKey) -> str:
+    """Where a key stands in a list: the order in which they were made."""
+    return f"{key.created_at.astimezone(UTC).isoformat(timespec='milliseconds')} {key.id}"
+
+
+def page(keys: Sequence[StoredKey], after: str | None, limit: int) -> tuple[list[StoredKey], str | None]:
+    """Part of an account's keys, which come in their order, and the cursor if more follow."""
+    left = [key for key in keys if after is None or place(key) > after]
+    return left[:limit], place(left[limit - 1]) if len(left) > limit else None
 
 
 class KeyUse(Resource):

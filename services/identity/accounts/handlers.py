@@ -130,11 +130,12 @@ async def list_service_accounts(query: ListServiceAccounts, scope: Scope) -> Pag
 
 async def list_keys(query: ListKeys, scope: Scope) -> Page[ApiKey]:
     domain.known(await store.account(scope, query.account), query.account)
-    keys = []
-    for key in await store.keys(scope, query.account):
+    keys, following = domain.page(await store.keys(scope, query.account), query.cursor, query.limit)
+    shown = []
+    for key in keys:
         use = await store.use(scope, key.id)
-        keys.append(key.view().model_copy(update={"last_used_at": use.at if use else None}))
-    return Page[ApiKey](items=tuple(keys))
+        shown.append(key.view().model_copy(update={"last_used_at": use.at if use else None}))
+    return Page[ApiKey](items=tuple(shown), next=following)
 
 
 async def held_by(scope: Scope, organization: str, subject: str) -> list[Grant]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from libs.contracts.identity import ServiceAccount
 from libs.store.database import Documents, Index, Scope
-from services.identity.accounts.domain import KeyUse, StoredKey
+from services.identity.accounts.domain import KeyUse, StoredKey, place
 
 SERVICE_ACCOUNTS = Documents(
     "service_accounts",
@@ -47,9 +47,8 @@ async def by_fingerprint(scope: Scope, fingerprint: str) -> StoredKey | None:
 
 
 async def keys(scope: Scope, account: str) -> list[StoredKey]:
-    """Newest last."""
-    found = await scope.find(API_KEYS, {"account": account})
-    return sorted(found, key=lambda key: (key.created_at, key.id))
+    """All of an account, which are few; see `domain.MOST_KEYS`. Newest last."""
+    return sorted(await scope.find(API_KEYS, {"account": account}), key=place)
 
 
 async def use(scope: Scope, key: str) -> KeyUse | None:

@@ -28,7 +28,7 @@ JOINED = Documents(
     Joined,
     key=lambda line: f"{line.user}/{line.organization}",
     indexes=[
-        Index(("user",)),  # a user's list
+        Index(("user", "organization")),  # a user's list, and pages of it
     ],
 )
 
@@ -57,6 +57,11 @@ async def joined_by(scope: Scope, user: str) -> list[Joined]:
     """First joined, first listed."""
     lines = await scope.of(PLATFORM).find(JOINED, {"user": user})
     return sorted(lines, key=lambda line: (line.since, line.organization))
+
+
+async def joined_after(scope: Scope, user: str, organization: str, limit: int) -> list[Joined]:
+    where = {"user": user, "organization": {"$gt": organization}}
+    return await scope.of(PLATFORM).find(JOINED, where, sort="organization", limit=limit)
 
 
 def put(organization: str, member: Member) -> list[Change]:

@@ -16,6 +16,7 @@ from libs.contracts.identity import (
 )
 from libs.service.request import Request
 from libs.store.database import Scope
+from libs.store.pages import page_of
 from services.identity.invitations import domain as invitations
 from services.identity.invitations import store as invited
 from services.identity.members import domain as members
@@ -54,10 +55,12 @@ async def get_org(query: GetOrg, scope: Scope) -> Organization:
 
 
 async def list_orgs(query: ListOrgs, scope: Scope) -> Page[Membership]:
-    memberships = await joined.joined_by(scope, query.user)
+    """Pages follow the organizations' ids; within a page names are in order, as people look for them."""
+    found = await joined.joined_after(scope, query.user, query.cursor or "", query.limit + 1)
+    memberships, following = page_of(found, query.limit, "organization")
     orgs = await store.named(scope, [one.organization for one in memberships])
     items = (members.membership(orgs[one.organization], one.role) for one in memberships)
-    return Page[Membership](items=tuple(sorted(items, key=lambda item: item.slug)))
+    return Page[Membership](items=tuple(sorted(items, key=lambda item: item.slug)), next=following)
 
 
 def _new_id() -> str:

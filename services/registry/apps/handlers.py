@@ -6,6 +6,7 @@ from libs.contracts.base import Page
 from libs.contracts.registry import App, CreateApp, GetApp, ListApps, UpdateApp
 from libs.service.request import Request
 from libs.store.database import Scope
+from libs.store.pages import page_of
 from services.registry.apps import domain, store
 
 
@@ -21,10 +22,10 @@ async def update_app(command: UpdateApp, request: Request) -> App:
 
 
 async def get_app(query: GetApp, scope: Scope) -> App:
-    return domain.known(await store.app(scope, query.app), query.app)
+    return domain.shown(domain.known(await store.app(scope, query.app), query.app), query.versions_of)
 
 
 async def list_apps(query: ListApps, scope: Scope) -> Page[App]:
     found = await store.page(scope, query.visible, query.cursor, query.limit + 1)
-    items = tuple(found[: query.limit])
-    return Page[App](items=items, next=items[-1].slug if len(found) > query.limit else None)
+    apps, following = page_of(found, query.limit, "slug")
+    return Page[App](items=tuple(domain.shown(app, query.versions_of) for app in apps), next=following)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from libs.contracts.base import Event
 from libs.contracts.registry import App
-from libs.permissions import Visible
+from libs.permissions import Visible, visible_part
 from libs.service.request import Request
+from libs.store import pages
 from libs.store.database import Documents, Index, Scope
+from services.registry.apps.domain import KnownApp, shown
 
 APPS = Documents(
     "apps",
-    App,
+    KnownApp,
     key=lambda app: app.slug,
     indexes=[
         Index(("slug",)),  # pages of an organization
@@ -20,16 +20,16 @@ APPS = Documents(
 )
 
 
-async def app(scope: Scope, slug: str) -> App | None:
+async def app(scope: Scope, slug: str) -> KnownApp | None:
     return await scope.get(APPS, slug)
 
 
-async def page(scope: Scope, visible: Visible, after: str | None, limit: int) -> list[App]:
-    where: dict[str, Any] = {"$gt": after or ""}
-    if not visible.everything:
-        where = {"$in": sorted(slug for slug in visible.apps if slug > (after or ""))[:limit]}
-    return await scope.find(APPS, {"slug": where}, sort="slug", limit=limit)
+async def page(scope: Scope, visible: Visible, after: str | None, limit: int) -> list[KnownApp]:
+    only = None if visible.everything else visible.apps
+    return await pages.by_name(scope, APPS, {}, "slug", only, after, limit)
 
 
-async def save(request: Request, app: App, events: list[Event]) -> App:
-    return await request.commit([APPS.put(app)], events, reply=app)
+async def save(request: Request, app: KnownApp, events: list[Event]) -> App:
+    """The reply tells of the versions what its reader may see."""
+    versions_of = visible_part(request.caller.grants, "version:read", request.org)
+    return await request.commit([APPS.put(app)], events, reply=shown(app, versions_of))

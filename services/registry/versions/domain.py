@@ -8,9 +8,17 @@ from datetime import datetime
 from typing import Any
 
 from libs.contracts.base import Event
-from libs.contracts.registry import App, FileRecord, PublishVersion, Remote, Version, VersionPublished
+from libs.contracts.registry import (
+    FileRecord,
+    PublishVersion,
+    Remote,
+    Version,
+    VersionPublished,
+    VersionSummary,
+)
 from libs.errors import Conflict, NotFound, Unavailable
-from services.registry.apps.domain import with_version
+from libs.permissions import Visible
+from services.registry.apps.domain import KnownApp, with_version
 
 # Rebuilt at the same path every file is the same but this one, so it says nothing of sameness.
 TYPES_ARCHIVE = "@mf-types.zip"
@@ -34,6 +42,19 @@ class StoredVersion(Version):
     ordinal: int
 
 
+def shown(version: StoredVersion, live_at: Visible) -> Version:
+    """As a reader may see it: live where what is live may be seen."""
+    return Version.model_validate(version.model_dump() | {"live_in": _live_in(version, live_at)})
+
+
+def summary(version: StoredVersion, live_at: Visible) -> VersionSummary:
+    return VersionSummary.model_validate(version.model_dump() | {"live_in": _live_in(version, live_at)})
+
+
+def _live_in(version: StoredVersion, live_at: Visible) -> tuple[str, ...]:
+    return tuple(slug for slug in version.live_in if live_at.shows_in(slug, version.app))
+
+
 def record(path: str, content: bytes) -> FileRecord:
     integrity = base64.b64encode(hashlib.sha384(content).digest()).decode()
     return FileRecord(
@@ -54,7 +75,7 @@ def digest_of(files: tuple[FileRecord, ...]) -> str:
 
 
 def publish(
-    app: App,
+    app: KnownApp,
     existing: StoredVersion | None,
     command: PublishVersion,
     files: tuple[FileRecord, ...],
@@ -62,7 +83,7 @@ def publish(
     remote: Remote,
     by: str,
     now: datetime,
-) -> tuple[App, StoredVersion, list[Event]]:
+) -> tuple[KnownApp, StoredVersion, list[Event]]:
     """The same bytes again change nothing and give no event; other bytes are refused."""
     digest = digest_of(files)
     if existing:

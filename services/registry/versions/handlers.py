@@ -106,7 +106,8 @@ class Versions:
 
 
 async def get_version(query: GetVersion, scope: Scope) -> Version:
-    return domain.known(await store.version(scope, query.app, query.version), query.version)
+    version = domain.known(await store.version(scope, query.app, query.version), query.version)
+    return domain.shown(version, query.live_at)
 
 
 async def get_files(query: GetFiles, scope: Scope) -> VersionFiles:
@@ -118,7 +119,7 @@ async def list_versions(query: ListVersions, scope: Scope) -> Page[VersionSummar
     app = known_app(await apps.app(scope, query.app), query.app)
     newest = min(_ordinal(query.cursor), app.versions) if query.cursor else app.versions
     found = await store.page(scope, query.app, newest, query.limit)
-    items = tuple(VersionSummary.model_validate(version.model_dump()) for version in found)
+    items = tuple(domain.summary(version, query.live_at) for version in found)
     below = newest - query.limit
     return Page[VersionSummary](items=items, next=str(below) if below > 0 else None)
 

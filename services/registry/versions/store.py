@@ -9,12 +9,14 @@ from typing import Any
 import brotli
 
 from libs.contracts.base import Event
-from libs.contracts.registry import App, FileRecord, PublishedVersion
+from libs.contracts.registry import FileRecord, PublishedVersion
 from libs.objects import BLOBS, UPLOADS, Objects
+from libs.permissions import visible_part
 from libs.service.request import Request
 from libs.store.database import Documents, Index, Scope
+from services.registry.apps.domain import KnownApp
 from services.registry.apps.store import APPS
-from services.registry.versions.domain import StoredVersion
+from services.registry.versions.domain import StoredVersion, shown
 
 VERSIONS = Documents(
     "versions",
@@ -43,8 +45,12 @@ async def page(scope: Scope, app: str, newest: int, limit: int) -> list[StoredVe
     return await scope.find(VERSIONS, where, sort="-ordinal")
 
 
-async def save(request: Request, app: App, version: StoredVersion, events: list[Event]) -> PublishedVersion:
-    published = PublishedVersion(version=version, created=bool(events))
+async def save(
+    request: Request, app: KnownApp, version: StoredVersion, events: list[Event]
+) -> PublishedVersion:
+    """The reply tells where it is live of what its reader may see."""
+    live_at = visible_part(request.caller.grants, "rollout:read", request.org)
+    published = PublishedVersion(version=shown(version, live_at), created=bool(events))
     if not events:
         return published
     return await request.commit([APPS.put(app), VERSIONS.put(version)], events, reply=published)

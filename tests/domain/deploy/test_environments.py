@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import pytest
 
-from libs.contracts.deploy import CreateEnvironment, EnvironmentCreated, EnvironmentUpdated, UpdateEnvironment
+from libs.contracts.deploy import (
+    CreateEnvironment,
+    Environment,
+    EnvironmentCreated,
+    EnvironmentUpdated,
+    UpdateEnvironment,
+)
 from libs.errors import StaleRevision
 from services.deploy.environments import domain
 from services.deploy.environments.domain import DEFAULTS, EnvironmentExists, EnvironmentNotFound
 from tests.domain.deploy.builders import an_environment
 
 
+def walked(stored: list[Environment], limit: int) -> list[Environment]:
+    """All pages, as the store answers them."""
+    found: list[Environment] = []
+    cursor: str | None = None
+    while True:
+        start = domain.added_after(cursor)
+        others = sorted((one for one in stored if one.slug > start), key=lambda one: one.slug)
+        page = domain.page(domain.defaults_after(cursor), stored, others)[:limit]
+        if not page:
+            return found
+        found += page
+        cursor = page[-1].slug
+
+
 def test_every_organization_starts_with_three() -> None:
-    assert [environment.slug for environment in domain.all_of([])] == ["development", "staging", "production"]
+    assert [environment.slug for environment in walked([], 50)] == ["development", "staging", "production"]
     for slug in DEFAULTS:
         assert domain.known(None, slug).revision == 0
 
 
-def test_its_own_come_after_the_defaults_which_keep_what_was_changed_about_them() -> None:
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_its_own_come_after_the_defaults_which_keep_what_was_changed_about_them(limit: int) -> None:
     stored = [an_environment(locked=True, revision=1), an_environment(slug="qa"), an_environment(slug="beta")]
-    found = domain.all_of(stored)
+    found = walked(stored, limit)
     assert [one.slug for one in found] == ["development", "staging", "production", "beta", "qa"]
     assert [one.slug for one in found if one.locked] == ["production"]
 

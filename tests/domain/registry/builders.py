@@ -6,13 +6,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from libs.contracts.registry import App, CreateApp, PublishVersion
+from libs.contracts.registry import CreateApp, PublishVersion
 from services.registry.apps import domain
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def an_app(slug: str = "orders", **fields: Any) -> App:
+def an_app(slug: str = "orders", **fields: Any) -> domain.KnownApp:
     command = CreateApp(org="org_a", slug=slug, name=slug, kind="remote")
     app, _ = domain.create(None, command, "usr_a", NOW)
     return app.model_copy(update=fields)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.registry import App, FileRecord, Remote, VersionPublished
+from libs.contracts.registry import FileRecord, Remote, VersionPublished
+from services.registry.apps.domain import KnownApp
 from services.registry.versions import domain
 from services.registry.versions.domain import StoredVersion, VersionExists, VersionNotFound
 from tests.domain.registry.builders import NOW, a_publish, an_app
@@ -26,8 +27,11 @@ def records(content: dict[str, bytes]) -> tuple[FileRecord, ...]:
 
 
 def published(
-    app: App | None = None, existing: StoredVersion | None = None, version: str = "1.0.0", **content: bytes
-) -> tuple[App, StoredVersion, list[object]]:
+    app: KnownApp | None = None,
+    existing: StoredVersion | None = None,
+    version: str = "1.0.0",
+    **content: bytes,
+) -> tuple[KnownApp, StoredVersion, list[object]]:
     app, stored, events = domain.publish(
         app or an_app(), existing, a_publish(version), records(content), {}, REMOTE, "usr_a", NOW
     )
