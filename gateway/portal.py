@@ -13,6 +13,7 @@ from gateway.api_keys import ApiKeys
 from gateway.directory import Directory
 from gateway.feeds import Feeds
 from gateway.foreign.verifier import ForeignVerifier
+from gateway.guesses import Guesses
 from gateway.hot import HotReads
 from gateway.refusals import Refusals
 from gateway.settings import GatewaySettings
@@ -22,6 +23,8 @@ from libs.bus import topology
 from libs.bus.link import Link
 from libs.bus.rpc import Asker
 from libs.contracts.envelope import Fact, Position
+from libs.contracts.identity import SigningKeysChanged
+from libs.errors import Refusal
 from libs.fetch import Fetcher
 from libs.jwks import KeySets
 from libs.live.engine import Engine
@@ -32,6 +35,7 @@ logger = logging.getLogger(__name__)
 PREFETCH = 500
 # After a lost connection, for all that identity did meanwhile.
 CATCH_UP_S = 30.0
+KEYS_AGAIN_S = 1.0
 
 
 class Portal:
@@ -46,11 +50,12 @@ class Portal:
         self.engine = Engine(self.asker, self._on_fact, frozenset({"identity"}))
         self.api_keys = ApiKeys(self.asker, self.directory)
         keys = KeySets(Fetcher(loopback=settings.allow_loopback_issuers))
-        foreign = ForeignVerifier(self.asker, self.directory, keys, self.engine.reach)
-        self.verifier = Verifier(self.asker, self.api_keys, foreign, settings.issuer, settings.audience)
+        self._foreign = ForeignVerifier(self.asker, self.directory, keys, self.engine.reach)
+        self.verifier = self._a_verifier()
         self.objects = Objects.at(settings.objects_url)
         self.hot = HotReads(self.engine, self.directory)
         self.refusals = Refusals(self.asker)
+        self.guesses = Guesses()
         self.sockets = Sockets(self.engine, self.directory)
         self.directory.on_change = self._rights_changed
         self.stopping = asyncio.Event()
@@ -58,6 +63,7 @@ class Portal:
         self._link = Link(settings.amqp_url, f"{self.process} listens", self._listen)
         self._loaded = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
+        self._taking_keys: asyncio.Task[None] | None = None
         self._senders_are_services = settings.broker_user == "gateway"
 
     @property
@@ -75,6 +81,8 @@ class Portal:
 
     async def stop(self) -> None:
         self.stopping.set()
+        if self._taking_keys:
+            self._taking_keys.cancel()
         if self._telling:
             self._telling.cancel()
             await self.api_keys.tell_now()
@@ -89,6 +97,26 @@ class Portal:
     def _on_fact(self, fact: Fact) -> None:
         self.directory.apply(fact)
         self.feeds.apply(fact)
+        if fact.type == SigningKeysChanged.message:
+            self._taking_keys = asyncio.create_task(self._take_keys(), name="signing keys")
+
+    def _a_verifier(self) -> Verifier:
+        settings = self.settings
+        return Verifier(self.asker, self.api_keys, self._foreign, settings.issuer, settings.audience)
+
+    async def _take_keys(self) -> None:
+        """A new verifier, which knows the keys of now and remembers no token. Until it does, the former one
+        goes on: the key that signs now was published before."""
+        fresh = self._a_verifier()
+        while not self.stopping.is_set():
+            try:
+                await fresh.key_set()
+            except Refusal as refusal:
+                logger.warning("the signing keys were not read: %r", refusal)
+                await asyncio.sleep(KEYS_AGAIN_S)
+                continue
+            self.verifier = fresh
+            return
 
     async def _listen(self, connection: AbstractConnection) -> None:
         """A queue of this instance's own. Bound first, then the state is read, then events are taken: nothing

@@ -16,6 +16,9 @@ settings.load_profile("portal")
 # Cheap on purpose: these tests are about everything but the cost of a password hash.
 FAST = {"MES_ARGON2_MEMORY_KIB": "1024", "MES_ARGON2_PASSES": "1", "MES_ALLOW_LOOPBACK_ISSUERS": "true"}
 
+# So that a test changes the signing key when it likes.
+FAST["MES_KEY_PUBLISHED_FIRST"] = "PT0S"
+
 
 @pytest.fixture(scope="session")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPortal]:
