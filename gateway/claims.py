@@ -25,6 +25,8 @@ class Claims:
     email: str = ""
     name: str = ""
     session: str | None = None
+    # What an OAuth client asked for, if one did.
+    scope: str = ""
     rests_on: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
     org: str | None = None

@@ -164,6 +164,7 @@ def _read(claims: dict[str, Any]) -> Claims:
         email=str(claims.get("email", "")),
         name=str(claims.get("name", "")),
         session=str(session) if session else None,
+        scope=str(claims.get("scope", "")),
         rests_on=frozenset(str(one) for one in (session, claims["jti"]) if one),
         needs=frozenset(str(one) for one in claims.get("needs", ())),
         org=str(org) if org else None,

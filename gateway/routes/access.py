@@ -129,7 +129,7 @@ async def assignments(door: InOrg, cursor: str | None = None, limit: int = 50) -
 
 @router.post("/assignments", status_code=201, response_model=i.Assignment)
 async def assign(body: NewAssignment, door: InOrg) -> Response:
-    path = _path(body.resource, door)
+    path = path_of(body.resource, door)
     return await door.command(
         i.AssignRole(org=door.org, subject=body.subject, role=body.role, path=path), status=201
     )
@@ -165,7 +165,7 @@ async def keys(account: str, door: InOrg, cursor: str | None = None, limit: int 
 @router.post("/service-accounts/{account}/keys", status_code=201, response_model=i.ApiKeyWithSecret)
 async def create_key(account: str, body: NewKey, door: InOrg) -> Response:
     """The key is in this answer, and in no other."""
-    path = "" if body.resource is None else _path(body.resource, door)
+    path = "" if body.resource is None else path_of(body.resource, door)
     return unstored(
         await door.command(
             i.CreateKey(
@@ -185,7 +185,7 @@ async def revoke_key(account: str, key: str, door: InOrg) -> Response:
     return await door.command(i.RevokeKey(org=door.org, account=account, key=key))
 
 
-def _path(resource: str, door: Door) -> str:
+def path_of(resource: str, door: Door) -> str:
     """A resource as clients name it, to what lies below the organization."""
     slug = door.request.path_params["org"]
     if resource == slug:
