@@ -19,6 +19,7 @@ from tests.gateway.signing_in import (
     token_in,
 )
 from tests.portal import PASSWORD, Person, signed_in, somebody
+from tests.system.live import LiveClient
 
 
 @pytest.fixture
@@ -53,6 +54,26 @@ async def test_sessions_are_listed_and_the_one_that_asks_is_marked(ada: Person) 
     assert [one["methods"] for one in found] == [["pwd"], ["pwd"]]
     theirs = (await other.call("GET", "/v1/sessions", 200)).json()["items"]
     assert [one["id"] for one in theirs if one["current"]] != [one["id"] for one in found if one["current"]]
+
+
+async def test_the_list_of_sessions_is_live(ada: Person, portal: LocalPortal) -> None:
+    live = await LiveClient.open(portal.gateways[0], ada.token)
+    own = ada.refresh_token.split(".")[0]
+    first = await live.watch("sessions", "identity.list_sessions", session="ses_of_another", user="usr_other")
+    assert [(one["id"], one["current"]) for one in first["items"]] == [(own, True)]
+    other = await again(ada)
+    await live.until(lambda: len(live.value("sessions")["items"]) == 2)
+    await other.call("DELETE", "/v1/sessions/current", 204)
+    await live.until(lambda: len(live.value("sessions")["items"]) == 1)
+    await live.close()
+
+
+async def test_ending_a_session_closes_its_socket(ada: Person, portal: LocalPortal) -> None:
+    other = await again(ada)
+    live = await LiveClient.open(portal.gateways[1], other.token)
+    await live.watch("me", "identity.get_me")
+    await ada.call("DELETE", "/v1/sessions", 204)
+    await live.until(lambda: live.closed is not None)
 
 
 async def test_sessions_come_in_pages_that_lack_and_repeat_none(ada: Person) -> None:

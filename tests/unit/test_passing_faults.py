@@ -9,7 +9,7 @@ import pytest
 
 from libs.contracts.base import Caller
 from libs.contracts.registry import App, CreateApp
-from libs.errors import Problem, Refusal, Refused
+from libs.errors import Problem, Refusal, Refused, TooMany
 from libs.permissions import Grant
 from libs.service.commands import CommandEdge
 from libs.service.request import Request
@@ -44,8 +44,8 @@ ELSEWHERE = Problem(title="Database unavailable", status=503, code="database_una
 
 @pytest.mark.parametrize(
     ("refusal", "kept"),
-    [(AppExists("orders"), 1), (Refused(ELSEWHERE), 0)],
-    ids=["it is refused", "a service that it asked could not answer"],
+    [(AppExists("orders"), 1), (Refused(ELSEWHERE), 0), (TooMany("wait"), 0)],
+    ids=["it is refused", "a service that it asked could not answer", "whoever asks has to wait"],
 )
 async def test_only_a_refusal_that_decides_something_is_the_answer_to_keep(
     refusal: Refusal, kept: int

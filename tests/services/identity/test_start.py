@@ -15,7 +15,7 @@ from tests.services.identity.conftest import ADMIN, NOBODY
 async def test_replicas_that_start_at_once_make_one_keyring_and_one_administrator(asker: Asker) -> None:
     keys = [await asker.query(GetKeys(), NOBODY) for _ in range(8)]
     assert all(key == keys[0] for key in keys)
-    assert len(keys[0].keys) == 2, "the one that signs, and the one that will"
+    assert len(keys[0].keys) >= 2, "the one that signs, the one that will, and any that did"
 
     (operator,) = (await asker.query(ListDirectory(), NOBODY)).operators
     me = await asker.query(GetMe(user=operator), NOBODY)
