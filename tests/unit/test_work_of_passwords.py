@@ -1,4 +1,4 @@
-"""Whether an address has an account is not told by how much work an answer takes."""
+"""How much work a password takes: the same for every address, and more when more is thought enough."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ class Generous:
     async def admit(self, *_: object) -> None: ...
 
     async def wrong(self, *_: object) -> None: ...
+
+    async def right(self, *_: object) -> list[Any]:
+        return []
 
 
 class Post:
@@ -119,3 +122,28 @@ async def test_a_hash_made_under_weaker_parameters_is_outdated(passwords: Passwo
     assert stronger.is_outdated(weak)
     assert await stronger.fits("a horse on a battery", weak)
     assert not stronger.is_outdated(await stronger.hash("a horse on a battery"))
+
+
+class NoSecondFactor:
+    async def prove(self, *_: object) -> tuple[tuple[str, ...], list[Any], list[Any]]:
+        return (), [], []
+
+
+async def test_a_sign_in_makes_an_outdated_hash_anew_and_leaves_another_alone(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stronger = Passwords(memory_kib=128, passes=2, lanes=1)
+    prover = Prover(stronger, Generous(), NoSecondFactor(), False)  # type: ignore[arg-type]  # only counts
+    for made_by, changes in ((passwords, 1), (stronger, 0)):
+        there_is(
+            an_account().model_copy(
+                update={"password_hash": await made_by.hash(PASSWORD.get_secret_value())}
+            ),
+            monkeypatch,
+        )
+        proved = await prover.prove(a_request(), "Ada@example.com", PASSWORD)
+        assert len(proved.changes) == changes
+        for change in proved.changes:
+            assert isinstance(change.state, Account)
+            assert not stronger.is_outdated(change.state.password_hash)
+            assert change.expected == proved.account.revision
