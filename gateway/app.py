@@ -14,6 +14,7 @@ from gateway.portal import Portal
 from gateway.routes import (
     access,
     account,
+    authorize,
     authzen,
     factors,
     happened,
@@ -22,7 +23,9 @@ from gateway.routes import (
     oauth,
     organizations,
     providers,
+    scim,
     shells,
+    trust,
     what,
     where,
 )
@@ -35,10 +38,14 @@ reader may send back as `Mes-After`."""
 
 MODULES = (
     account,
+    factors,
     oauth,
+    authorize,
     access,
+    trust,
     authzen,
     providers,
+    scim,
     organizations,
     what,
     where,
@@ -61,21 +68,7 @@ def create(portal: Portal) -> FastAPI:
         """A path or query value that its contract refuses."""
         return problems.problem_response(problems.InvalidBody("a value does not fit", field_errors(error)))
 
-    for module in (
-        account,
-        factors,
-        oauth,
-        access,
-        authzen,
-        organizations,
-        providers,
-        what,
-        where,
-        happened,
-        shells,
-        live,
-        health,
-    ):
+    for module in MODULES:
         app.include_router(module.router)
     app.add_middleware(
         CORSMiddleware,

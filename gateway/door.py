@@ -19,6 +19,7 @@ from gateway.hot import HotRead
 from gateway.portal import Portal
 from gateway.queries import permitted
 from gateway.tokens import SessionOver, TokenMissing
+from libs.bus.rpc import Answered
 from libs.contracts.base import Caller, Command, Query, Resource
 from libs.contracts.envelope import Position
 from libs.errors import (
@@ -78,19 +79,12 @@ class Door:
         command: Command[Any],
         status: int = 200,
         view: Callable[[Any], tuple[int, Any]] | None = None,
+        proves_itself: bool = False,
     ) -> Response:
-        """Sends a command and answers with its reply. `view` may choose another status and body."""
-        tenant = command.tenant()
-        caller = self.caller(tenant)
-        self._permit(command, caller)
+        """Sends a command and answers with its reply. `view` may choose another status and body. One that
+        `proves_itself` holds its own proof, as a secret or a token, for identity to judge."""
         key = self.request.headers.get("idempotency-key")
-        answered = await self.portal.asker.ask(
-            command, caller, self._request_id(command, key), repeatable=key is not None
-        )
-        self.portal.engine.promise(answered.reached)
-        if command.owner == "identity":
-            # Rights are decided from memory: the next request of this client must find them.
-            await self.portal.engine.reach(answered.reached)
+        answered = await self._ask(command, key, proves_itself)
         body = answered.value
         if view:
             status, body = view(body)
@@ -101,6 +95,23 @@ class Door:
             return Response(status_code=204, headers=headers)
         content = body.model_dump_json().encode() if isinstance(body, BaseModel) else orjson.dumps(body)
         return Response(content, status, headers, JSON)
+
+    async def carry_out(self, command: Command[Any], proves_itself: bool = False) -> Any:
+        """The reply itself, for a route that answers in a form of its own."""
+        return (await self._ask(command, None, proves_itself)).value
+
+    async def _ask(self, command: Command[Any], key: str | None, proves_itself: bool) -> Answered[Any]:
+        caller = self.caller(command.tenant())
+        if not proves_itself:
+            self._permit(command, caller)
+        answered = await self.portal.asker.ask(
+            command, caller, self._request_id(command, key), repeatable=key is not None
+        )
+        self.portal.engine.promise(answered.reached)
+        if command.owner == "identity":
+            # Rights are decided from memory: the next request of this client must find them.
+            await self.portal.engine.reach(answered.reached)
+        return answered
 
     async def query(self, query: Query[Any]) -> Response:
         """Answers a named query from the cache, or from its service if the cache cannot vouch for it."""
@@ -156,6 +167,14 @@ class Door:
     def permit(self, command: Command[Any]) -> None:
         """For a route that does work before it sends its command."""
         self._permit(command, self.caller(command.tenant()))
+
+    def permit_reading(self, query: Query[Any]) -> None:
+        """For a route that asks a service by itself."""
+        try:
+            permitted(query, self.claims, self.portal.directory)
+        except (Forbidden, NotFound) as refusal:
+            self._note(query.message, query.tenant(), query.resource(), refusal.code)
+            raise
 
     def _permit(self, command: Command[Any], caller: Caller) -> None:
         """Refuses here what the service would refuse, and tells audit. The service checks again."""

@@ -7,6 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from gateway.oauth_problems import oauth_response, speaks_oauth
+from gateway.scim import answers
 from libs.errors import BadRequest, InternalError, Invalid, NotFound, Problem, Refusal
 from libs.telemetry import current_trace_id
 
@@ -50,14 +52,30 @@ def _response(problem: Problem, headers: dict[str, str]) -> Response:
     return Response(problem.model_dump_json(exclude_none=True), problem.status, headers, MEDIA_TYPE)
 
 
+def _refused(request: Request, refusal: Refusal) -> Response:
+    """In the form that the clients of this address understand."""
+    if speaks_oauth(request.url.path):
+        return oauth_response(refusal, request.url.path)
+    return problem_response(refusal)
+
+
 def install(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal) -> Response:
-        return problem_response(error)
+        if request.url.path.startswith(answers.PREFIX):
+            return answers.refused(error.problem(), getattr(error, "keyword", None))
+        return _refused(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         found = error.errors()
+        if speaks_oauth(request.url.path):
+            names = ", ".join(sorted({str(one["loc"][-1]) for one in found if one["type"] == "missing"}))
+            return oauth_response(
+                InvalidBody(f"missing: {names}" if names else "a parameter does not fit"), request.url.path
+            )
+        if request.url.path.startswith(answers.PREFIX):
+            return answers.refused(InvalidBody("; ".join(one["msg"] for one in found)[:500]).problem())
         if any(one["type"] in ("json_invalid", "model_attributes_type") for one in found):
             return problem_response(NotJson("send a JSON object with content-type application/json"))
         return problem_response(
@@ -79,15 +97,17 @@ def install(app: FastAPI) -> None:
         """What Starlette itself refuses."""
         if isinstance(error.__cause__, Refusal):
             # A body that was too large while it was read, which FastAPI takes for one that cannot be parsed.
-            return problem_response(error.__cause__)
+            return _refused(request, error.__cause__)
         form = request.headers.get("content-type", "").startswith(("multipart/", "application/x-www-form"))
         kinds = {404: RouteNotFound, 405: MethodNotAllowed, 400: BadMultipart if form else NotJson}
         kind = kinds.get(error.status_code, BadRequest)
-        response = problem_response(kind(str(error.detail)))
+        if request.url.path.startswith(answers.PREFIX):
+            return answers.refused(kind(str(error.detail)).problem())
+        response = _refused(request, kind(str(error.detail)))
         response.headers.update(error.headers or {})
         return response
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
         """A fault of ours, which the edge logs: Starlette raises it again after this answer."""
-        return problem_response(InternalError(type(error).__name__))
+        return _refused(request, InternalError(type(error).__name__))

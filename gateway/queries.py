@@ -19,6 +19,9 @@ from libs.service.commands import field_errors
 _INTERNAL = {
     identity.ListDirectory,
     identity.GetKeys,
+    identity.CheckAuthorization,
+    identity.CheckBrowser,
+    identity.CheckDevice,
     identity.ListPeople,
     identity.ListGroups,
     registry.GetFiles,

@@ -19,9 +19,17 @@ class Case:
     body: dict[str, Any] = field(default_factory=dict)
     # What a viewer is told, where it is not that a permission is missing.
     refused: str = "permission_missing"
+    # What a viewer's reading is answered with.
+    status: int = 200
 
 
 READ = Case(viewer_may=True)
+SCIM_USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+SCIM_GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
+SCIM_PATCH = {
+    "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+    "Operations": [{"op": "replace", "path": "displayName", "value": "Mine"}],
+}
 ISSUER = {"kind": "oidc", "issuer": "https://id.example.org", "audiences": ["mine"]}
 UPLOAD = {"files": {"file": ("build.tar.gz", a_tar(a_build(version="9.0.0")))}, "data": {"version": "9.0.0"}}
 CASES: dict[str, Case] = {
@@ -67,6 +75,28 @@ CASES: dict[str, Case] = {
     "POST /v1/orgs/{org}/managed-users": Case(False, {"json": {"user_name": "mine"}}),
     "GET /v1/orgs/{org}/managed-users/{managed}": READ,
     "PATCH /v1/orgs/{org}/managed-users/{managed}": Case(False, {"json": {"name": "Mine"}}),
+    "GET /scim/v2/{org}/ServiceProviderConfig": READ,
+    "GET /scim/v2/{org}/ResourceTypes": READ,
+    "GET /scim/v2/{org}/ResourceTypes/{name}": READ,
+    "GET /scim/v2/{org}/Schemas": READ,
+    "GET /scim/v2/{org}/Schemas/{name}": Case(True, status=404),
+    "GET /scim/v2/{org}/Users": READ,
+    "POST /scim/v2/{org}/Users": Case(False, {"json": {"userName": "mine", "schemas": [SCIM_USER]}}),
+    "GET /scim/v2/{org}/Users/{managed}": READ,
+    "PUT /scim/v2/{org}/Users/{managed}": Case(False, {"json": {"userName": "mine", "schemas": [SCIM_USER]}}),
+    "PATCH /scim/v2/{org}/Users/{managed}": Case(False, {"json": SCIM_PATCH}),
+    "DELETE /scim/v2/{org}/Users/{managed}": Case(False),
+    "POST /scim/v2/{org}/Users/.search": Case(True, {"json": {"count": 1}}),
+    "POST /scim/v2/{org}/Groups/.search": Case(True, {"json": {"count": 1}}),
+    "POST /scim/v2/{org}/.search": Case(True, {"json": {"count": 1}}, status=501),
+    "GET /scim/v2/{org}/Groups": READ,
+    "POST /scim/v2/{org}/Groups": Case(False, {"json": {"displayName": "Mine", "schemas": [SCIM_GROUP]}}),
+    "GET /scim/v2/{org}/Groups/{group}": READ,
+    "PUT /scim/v2/{org}/Groups/{group}": Case(
+        False, {"json": {"displayName": "Mine", "schemas": [SCIM_GROUP]}}
+    ),
+    "PATCH /scim/v2/{org}/Groups/{group}": Case(False, {"json": SCIM_PATCH}),
+    "DELETE /scim/v2/{org}/Groups/{group}": Case(False),
     "GET /v1/orgs/{org}/vocabulary": READ,
     "PUT /v1/orgs/{org}/vocabulary": Case(False, {"json": {"resources": {"record": "application"}}}),
     "GET /v1/orgs/{org}/teams": READ,

@@ -137,6 +137,8 @@ async def who_may(owner: Person, org: str, app: str) -> dict[str, str]:
     return {
         "issuer": issuer.json()["id"],
         "managed": managed.json()["id"],
+        "group": made.json()["id"],
+        "name": "User",
         "role": role,
         "team": team,
         "assignment": assigned.json()["id"],

@@ -20,7 +20,8 @@ def _small(profile: dict[str, Any]) -> dict[str, Any]:
 
 
 Profile = Annotated[dict[str, Any], AfterValidator(_small)]
-External = Annotated[str, StringConstraints(min_length=1, max_length=400)]
+# Where it can be changed, an empty one takes it away.
+External = Annotated[str, StringConstraints(max_length=400)]
 
 
 class ManagedUser(Resource):

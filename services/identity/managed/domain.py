@@ -88,7 +88,8 @@ def create(
         name=command.name or command.user_name,
         given_name=command.given_name,
         family_name=command.family_name,
-        external_id=command.external_id,
+        external_id=command.external_id or None,
+        profile=command.profile,
         created_at=now,
         changed_at=now,
         revision=1,
@@ -146,6 +147,8 @@ def update(
     if command.if_revision is not None and command.if_revision != managed.revision:
         raise StaleRevision(f"the newest revision is {managed.revision}")
     fields = command.model_dump(exclude={"org", "user", "active", "if_revision"}, exclude_none=True)
+    if "external_id" in fields:
+        fields["external_id"] = fields["external_id"] or None
     if "email" in fields:
         fields["email"] = fields["email"].lower()
     if "user_name" in fields:

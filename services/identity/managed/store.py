@@ -16,6 +16,8 @@ MANAGED = Documents(
         Index(("external_id",)),  # by the name that whoever provisions has for them
         Index(("links",)),  # by foreign identity
     ],
+    # Names and values that somebody else chose.
+    opaque=frozenset({"profile"}),
 )
 
 

@@ -11,6 +11,7 @@ TEAMS = Documents(
     key=lambda team: team.id,
     indexes=[
         Index(("slug",), unique=True),  # by name; pages of an organization
+        Index(("id",)),  # all, in the order in which they are provisioned
     ],
 )
 TEAM_MEMBERS = Documents(
@@ -30,6 +31,14 @@ async def by_id(scope: Scope, team: str) -> Team | None:
 
 async def by_slug(scope: Scope, slug: str) -> Team | None:
     return await scope.first(TEAMS, {"slug": slug})
+
+
+async def everything(scope: Scope) -> list[Team]:
+    return await scope.find(TEAMS, {}, sort="id")
+
+
+async def everybody(scope: Scope) -> list[TeamMember]:
+    return await scope.find(TEAM_MEMBERS, {}, sort="user")
 
 
 async def page(scope: Scope, after: str, limit: int) -> list[Team]:
