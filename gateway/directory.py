@@ -101,7 +101,7 @@ class Directory:
                 self._trusting = None
                 self._changed(organization.clear())
             case TokenRevoked.message:
-                self._changed(Changed(ended=frozenset({fact.data["token"]})))
+                self._changed(Changed(ended=frozenset({fact.data["jti"]})))
             case SessionEnded.message:
                 self._changed(Changed(ended=frozenset({fact.data["session"]})))
             case UserRegistered.message if fact.data.get("operator"):

@@ -1,4 +1,4 @@
-"""The OAuth endpoints that clients call: tokens, devices, their end and their worth. Routes only translate."""
+"""The OAuth endpoints that clients call: tokens, devices, their end and worth. Routes only translate."""
 
 from __future__ import annotations
 

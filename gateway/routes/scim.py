@@ -40,7 +40,7 @@ async def resource_type(name: str, request: Request, door: InOrg) -> Response:
     for found in provider(Scim(door, request).base).resource_types:
         if found.name == name:
             return one(found, Context.RESOURCE_QUERY_RESPONSE)
-    raise ScimRefused(404, "", "no such resource type")
+    raise ScimRefused.by(404, "", "no such resource type")
 
 
 @router.get("/Schemas")
@@ -55,7 +55,7 @@ async def schema(name: str, request: Request, door: InOrg) -> Response:
     for found in provider(Scim(door, request).base).schemas:
         if found.id == name:
             return one(found, Context.RESOURCE_QUERY_RESPONSE)
-    raise ScimRefused(404, "", "no such schema")
+    raise ScimRefused.by(404, "", "no such schema")
 
 
 @router.get("/Users")
@@ -141,7 +141,7 @@ async def search_groups(request: Request, door: InOrg) -> Response:
 
 @router.post("/.search", openapi_extra=_BODY)
 async def search(request: Request, door: InOrg) -> Response:
-    raise ScimRefused(501, "", "search in Users or in Groups")
+    raise ScimRefused.by(501, "", "search in Users or in Groups")
 
 
 @router.get("/Groups/{group}")
@@ -196,7 +196,7 @@ def _search(body: Any) -> _Search:
 def _no_filter(request: Request) -> None:
     """Discovery is not filtered: the standard wants that refused rather than ignored."""
     if "filter" in request.query_params:
-        raise ScimRefused(403, "", "discovery takes no filter")
+        raise ScimRefused.by(403, "", "discovery takes no filter")
 
 
 def _shown(request: Request, kind: type[Any]) -> ResponseParameters[Any] | None:

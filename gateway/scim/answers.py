@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scim2_models import Context, Error, ListResponse, Resource, ResponseParameters, SCIMException
 from starlette.responses import Response
 
-from libs.errors import BadRequest, Problem, Refusal
+from libs.errors import BadRequest, Problem
 
 MEDIA_TYPE = "application/scim+json"
 PREFIX = "/scim/"
@@ -22,13 +22,17 @@ _KEYWORDS = {
 }
 
 
-class ScimRefused(Refusal):
+class ScimRefused(BadRequest):
     """What SCIM's own rules refuse; the keyword says which of them."""
 
-    def __init__(self, status: int, keyword: str, detail: str) -> None:
-        super().__init__(detail)
-        self._status = status
-        self.keyword = keyword
+    keyword: str = ""
+    _status: int = 400
+
+    @classmethod
+    def by(cls, status: int, keyword: str, detail: str) -> ScimRefused:
+        refusal = cls(detail)
+        refusal.keyword, refusal._status = keyword, status
+        return refusal
 
     def problem(self) -> Problem:
         return super().problem().model_copy(update={"status": self._status})
@@ -52,13 +56,13 @@ def refused(problem: Problem, keyword: str | None = None) -> Response:
 def of_library(error: Exception) -> ScimRefused:
     """What the library found wrong with a payload, a path or a filter."""
     if isinstance(error, SCIMException):
-        return ScimRefused(error.status, error.scim_type, str(error.detail))
+        return ScimRefused.by(error.status, error.scim_type, str(error.detail))
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         keyword = "invalidSyntax" if first["type"] in ("json_invalid", "model_type") else "invalidValue"
-        return ScimRefused(400, keyword, f"{where}: {first['msg']}"[:500])
-    return ScimRefused(400, "invalidValue", type(error).__name__)
+        return ScimRefused.by(400, keyword, f"{where}: {first['msg']}"[:500])
+    return ScimRefused.by(400, "invalidValue", type(error).__name__)
 
 
 # Which attributes are asked for, or left out.

@@ -70,7 +70,7 @@ class Scim:
         for at in range(0, MOST_LOOKED_AT + PAGE, PAGE):
             people = await self._people(start=at, limit=PAGE)
             if people.total > MOST_LOOKED_AT:
-                raise ScimRefused(
+                raise ScimRefused.by(
                     400, "tooMany", "too many users for this filter; use userName or externalId"
                 )
             users = [user_of(person, self.base) for person in people.items]
@@ -131,7 +131,7 @@ class Scim:
             before = user_of(person, self.base)
             same = profile_of(user) == profile_of(before) and user.user_name == before.user_name
             if not same or user.external_id is not None:
-                raise ScimRefused(
+                raise ScimRefused.by(
                     400, "mutability", "this user has an account of their own: only active changes"
                 )
             if active != person.active:
@@ -152,7 +152,7 @@ class Scim:
     async def _person(self, name: str) -> i.Person:
         people = await self._people(user=name)
         if not people.items:
-            raise ScimRefused(404, "", f"no user {name[:80]}")
+            raise ScimRefused.by(404, "", f"no user {name[:80]}")
         return people.items[0]
 
     async def _people(self, **asked: Any) -> i.People:
@@ -223,7 +223,7 @@ class Scim:
     async def _team(self, name: str, with_members: bool = True) -> i.Group:
         found = await self._ask(i.ListGroups, {"team": name, "with_members": with_members})
         if not found.items:
-            raise ScimRefused(404, "", f"no group {name[:80]}")
+            raise ScimRefused.by(404, "", f"no group {name[:80]}")
         group: i.Group = found.items[0]
         return group
 
@@ -261,13 +261,13 @@ def _filter(text: str | None, kind: type[Kind]) -> ScimFilter[Any] | None:
     if text is None:
         return None
     if len(text) > MAX_FILTER_CHARACTERS:
-        raise ScimRefused(400, "invalidFilter", f"longer than {MAX_FILTER_CHARACTERS} characters")
+        raise ScimRefused.by(400, "invalidFilter", f"longer than {MAX_FILTER_CHARACTERS} characters")
     try:
         return ScimFilter[kind](text)  # type: ignore[valid-type]
     except RecursionError:
-        raise ScimRefused(400, "invalidFilter", "nested too deep") from None
+        raise ScimRefused.by(400, "invalidFilter", "nested too deep") from None
     except (SCIMException, ValidationError, ValueError) as error:
-        raise ScimRefused(400, "invalidFilter", str(error)[:300]) from None
+        raise ScimRefused.by(400, "invalidFilter", str(error)[:300]) from None
 
 
 def _equality(text: str | None) -> tuple[str, str] | None:
@@ -303,7 +303,7 @@ def _boolean(value: Any) -> Any:
 def _members(group: Group) -> tuple[str, ...]:
     members = tuple(dict.fromkeys(str(member.value) for member in group.members or [] if member.value))
     if len(members) > MAX_MEMBERS:
-        raise ScimRefused(413, "tooMany", f"{MAX_MEMBERS} members at most")
+        raise ScimRefused.by(413, "tooMany", f"{MAX_MEMBERS} members at most")
     return members
 
 

@@ -115,6 +115,9 @@ def test_what_concerns_an_organization_asks_for_a_permission_unless_it_says_why_
         "deploy.get_discovery": "shells are public",
         "audit.record_refusal": "told by gateways, and by nobody else",
         "identity.admit_foreign_user": "told by gateways, and by nobody else",
+        "identity.exchange_token": "the runner's own token is the proof",
+        "identity.issue_token": "the account's key is the proof",
+        "identity.revoke_token": "the client's key, or the token itself, is the proof",
         "identity.note_keys_used": "told by gateways, and by nobody else",
         "identity.remove_assignment": "asks for one on the assignment's own part of the tree",
     }

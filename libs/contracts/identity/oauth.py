@@ -317,7 +317,7 @@ class TokenIssued(Event, permission="audit:read"):
 
     org: str
     account: str
-    token: str
+    jti: str
     by: str
     expires_at: Moment
     runner: str | None = None
@@ -331,7 +331,7 @@ class TokenRevoked(Event, permission="audit:read"):
     """One access token is over before its time."""
 
     org: str
-    token: str
+    jti: str
     subject: str
 
     def summary(self) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from base64 import b32encode
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyotp
 
@@ -21,17 +21,19 @@ STEPS_AROUND = 1
 STEP_S = 30
 
 
+POSSIBLE = (
+    {"field": "code", "message": "of the authenticator app", "code": "totp"},
+    {"field": "code", "message": "one of the recovery codes", "code": "recovery_code"},
+)
+
+
 class SecondFactorRequired(Unauthenticated):
     """The password is right; `errors` names what can be sent as `code` with it."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "send a code as well",
-            errors=(
-                {"field": "code", "message": "of the authenticator app", "code": "totp"},
-                {"field": "code", "message": "one of the recovery codes", "code": "recovery_code"},
-            ),
-        )
+    def __init__(
+        self, detail: str = "send a code as well", errors: tuple[dict[str, Any], ...] | None = None
+    ) -> None:
+        super().__init__(detail, POSSIBLE if errors is None else errors)
 
 
 class CodeRefused(Unauthenticated):

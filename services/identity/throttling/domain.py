@@ -29,10 +29,12 @@ SPREAD = 16
 class TooManyTries(TooMany):
     """Too many wrong tries; `Retry-After` says how long to wait."""
 
-    def __init__(self, wait: timedelta) -> None:
+    @classmethod
+    def after(cls, wait: timedelta) -> TooManyTries:
         seconds = max(1, -int(-wait.total_seconds() // 1))
-        super().__init__(f"try again in {seconds} s")
-        self.retry_after = seconds
+        refusal = cls(f"try again in {seconds} s")
+        refusal.retry_after = seconds
+        return refusal
 
 
 class Limit(NamedTuple):
@@ -107,7 +109,7 @@ def wait(tries: Tries | None, limit: Limit, now: datetime) -> timedelta:
 def check(tried: Iterable[tuple[Counter, Tries | None]], now: datetime) -> None:
     longest = max((wait(tries, one.limit, now) for one, tries in tried), default=timedelta(0))
     if longest:
-        raise TooManyTries(longest)
+        raise TooManyTries.after(longest)
 
 
 def counted(before: Tries | None, one: Counter, now: datetime) -> Tries:

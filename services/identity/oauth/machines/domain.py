@@ -95,7 +95,7 @@ def issued(token: MachineToken, runner: str | None = None) -> Event:
     return TokenIssued(
         org=token.org,
         account=token.account,
-        token=token.token,
+        jti=token.token,
         by=token.by,
         expires_at=token.expires_at,
         runner=runner,

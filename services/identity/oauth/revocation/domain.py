@@ -44,4 +44,4 @@ class Holder:
 
 def revoke(token: str, subject: str, org: str, expires_at: Moment) -> tuple[Revoked, list[Event]]:
     revoked = Revoked(id=token, expires_at=expires_at, revision=1)
-    return revoked, [TokenRevoked(org=org, token=token, subject=subject)]
+    return revoked, [TokenRevoked(org=org, jti=token, subject=subject)]
