@@ -62,3 +62,19 @@ def running(script: str, *args: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def run(script: str, *args: str) -> str:
+    """What a script of tests/node says, once it is done."""
+    packages()
+    done = subprocess.run(
+        [str(NODE), script, *args],
+        cwd=FOLDER,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
+    return done.stdout

@@ -8,6 +8,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -18,6 +19,10 @@ import httpx
 from clients.cli.failures import NotSignedIn, Refused, Unreachable, Usage
 from clients.cli.session import Session, Sessions
 
+# What the portal knows this program as.
+CLIENT = "mes-cli"
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+SLOWER_S = 5.0
 DEFAULT_URL = "http://127.0.0.1:8080"
 RUN_FILE = Path(".mes/run.json")
 TRIES = 6
@@ -70,6 +75,39 @@ class Api:
         tokens = self.post("/v1/sessions", {"email": email, "password": password}, signed_in=False)
         return self._keep(Session.of(email, tokens))
 
+    def start_device(self) -> dict[str, Any]:
+        """Asks to be let in by somebody at a browser (RFC 8628)."""
+        answer = self.request(
+            "POST", "/oauth/device_authorization", signed_in=False, data={"client_id": CLIENT}
+        )
+        started: dict[str, Any] = answer.json()
+        return started
+
+    def await_device(self, started: dict[str, Any]) -> Session:
+        """Asks until somebody has decided."""
+        interval = float(started["interval"])
+        deadline = time.monotonic() + float(started["expires_in"])
+        form = {"grant_type": DEVICE_GRANT, "device_code": started["device_code"], "client_id": CLIENT}
+        while time.monotonic() < deadline:
+            self._pause(interval)
+            try:
+                tokens = self.request("POST", "/oauth/token", signed_in=False, data=form).json()
+            except Refused as refusal:
+                error = refusal.problem.get("error")
+                if error == "slow_down":
+                    interval += SLOWER_S
+                elif error == "access_denied":
+                    raise NotSignedIn("The request was denied.") from refusal
+                elif error in ("expired_token", "invalid_grant"):
+                    break
+                elif error != "authorization_pending":
+                    raise
+                continue
+            session = Session.of("", tokens, CLIENT)
+            who = self._http.get("/v1/me", headers={"authorization": f"Bearer {session.access_token}"})
+            return self._keep(replace(session, email=str(self._checked(who).json()["email"])))
+        raise NotSignedIn("Nobody let this device in while its code was good.", f"mes login --url {self.url}")
+
     def sign_out(self) -> None:
         self.request("DELETE", "/v1/sessions/current")
         self.forget()
@@ -96,6 +134,8 @@ class Api:
 
     def _refresh(self, session: Session) -> None:
         form = {"grant_type": "refresh_token", "refresh_token": session.refresh_token}
+        if session.client:
+            form["client_id"] = session.client
         try:
             answer = self.request("POST", "/oauth/token", signed_in=False, data=form)
         except Refused as refusal:
@@ -103,7 +143,7 @@ class Api:
                 raise
             self.forget()
             raise NotSignedIn("Your session has ended.", f"mes login --url {self.url}") from refusal
-        self._keep(Session.of(session.email, answer.json()))
+        self._keep(Session.of(session.email, answer.json(), session.client))
 
     def _keep(self, session: Session) -> Session:
         self.session = session
@@ -202,6 +242,8 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
     except json.JSONDecodeError:
         problem = None
     if isinstance(problem, dict):
-        return problem
+        # The OAuth endpoints answer in a form of their own.
+        detail = {"detail": problem["error_description"]} if "error_description" in problem else {}
+        return {"status": response.status_code, **detail, **problem}
     # Not from the portal itself: a proxy, or another program on that port.
     return {"status": response.status_code, "title": f"HTTP {response.status_code}"}

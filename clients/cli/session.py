@@ -24,11 +24,13 @@ class Session:
     access_token: str
     refresh_token: str
     expires_at: float
+    # The OAuth client that the tokens were given to; empty where a password was.
+    client: str = ""
 
     @classmethod
-    def of(cls, email: str, tokens: Mapping[str, Any]) -> Session:
+    def of(cls, email: str, tokens: Mapping[str, Any], client: str = "") -> Session:
         expires_at = time.time() + float(tokens["expires_in"])
-        return cls(email, str(tokens["access_token"]), str(tokens["refresh_token"]), expires_at)
+        return cls(email, str(tokens["access_token"]), str(tokens["refresh_token"]), expires_at, client)
 
     @property
     def is_fresh(self) -> bool:

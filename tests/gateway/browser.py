@@ -41,7 +41,9 @@ def a_request(**changes: str | None) -> dict[str, str]:
 def answer_of(response: httpx.Response) -> dict[str, str]:
     """The parameters that a redirect takes to the client."""
     assert response.status_code == 303, response.text
-    return {name: values[0] for name, values in parse_qs(urlsplit(response.headers["location"]).query).items()}
+    return {
+        name: values[0] for name, values in parse_qs(urlsplit(response.headers["location"]).query).items()
+    }
 
 
 class Browser:

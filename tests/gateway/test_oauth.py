@@ -197,9 +197,7 @@ async def test_a_service_account_gets_tokens_by_its_key_until_the_key_goes(porta
         form = {"grant_type": "client_credentials"}
         answers = [
             await http.post("/oauth/token", data=form, auth=(account, secret)),
-            await http.post(
-                "/oauth/token", data={**form, "client_id": account, "client_secret": secret}
-            ),
+            await http.post("/oauth/token", data={**form, "client_id": account, "client_secret": secret}),
         ]
         for answer in answers:
             assert answer.status_code == 200, answer.text
@@ -327,7 +325,8 @@ async def test_pages_are_framed_by_nobody_and_run_nothing(portal: LocalPortal, a
             assert page.headers["x-frame-options"] == "DENY"
             assert page.headers["cache-control"] == "no-store"
             assert "<script" not in page.text
-        assert f"form-action 'self' {CLI.removesuffix('/callback')}" in (
-            await browser.get("/oauth/authorize", a_request())
-        ).headers["content-security-policy"]
+        assert (
+            f"form-action 'self' {CLI.removesuffix('/callback')}"
+            in (await browser.get("/oauth/authorize", a_request())).headers["content-security-policy"]
+        )
         assert PASSWORD not in page.text

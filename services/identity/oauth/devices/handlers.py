@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from libs.contracts.base import View
 from libs.contracts.identity import (
     CheckDevice,
     DecideDevice,
@@ -32,12 +31,6 @@ from services.identity.oauth.granting import Granting
 from services.identity.users.handlers import act_as
 
 PURPOSE = "device"
-
-
-class _Waits(View):
-    """What is recorded of an answer to a device that has no tokens yet, or of its codes."""
-
-    device: str
 
 
 @dataclass(frozen=True)
@@ -87,8 +80,10 @@ class Devices:
             expires_in=int(domain.LIFETIME.total_seconds()),
             interval=device.interval_s,
         )
-        changes = [store.DEVICES.put(device, org=PLATFORM)]
-        return await request.commit(changes, [], reply=answer, recorded=_Waits(device=device.id))
+        await store.save_unrecorded(request, device)
+        return answer
+
+    start_device.replays_itself = True  # type: ignore[attr-defined]  # read by the edge
 
     async def check_device(self, query: CheckDevice, scope: Scope) -> DeviceAsked:
         """For whoever is signed in; others get to guess no codes."""
@@ -135,19 +130,15 @@ class Devices:
         error: Literal["authorization_pending", "slow_down"] = (
             "slow_down" if isinstance(refusal, SlowDown) else "authorization_pending"
         )
-        changes = [store.DEVICES.put(domain.polled(device, request.now), org=PLATFORM)]
-        answer = Polled(error=error)
-        try:
-            return await request.commit(changes, [], reply=answer, recorded=_Waits(device=device.id))
-        except AlreadyAnswered:
-            return answer
+        await store.save_unrecorded(request, domain.polled(device, request.now))
+        return Polled(error=error)
 
     async def _let_in(self, device: Device, request: Request) -> Polled:
         if device.session is not None:
-            recorded = await request.journal.recorded(request.id)
-            if recorded is None:
+            before = await request.journal.recorded(request.id)
+            if before is None:
                 raise InvalidGrant("the device has its tokens")
-            return Polled(tokens=await self._granting.granted_before(recorded, request))
+            return Polled(tokens=await self._granting.granted_before(before, request))
         assert device.user is not None, "approved"
         assert device.authenticated_at is not None, "approved"
         session, account, changes, events = await self._granting.opening(
@@ -155,7 +146,11 @@ class Devices:
         )
         changes.append(store.DEVICES.put(domain.let_in(device, session.id), org=PLATFORM))
         answer = Polled(tokens=self._granting.granted(session, account, request.now))
-        return await request.commit(changes, events, reply=answer, recorded=self._granting.recorded(session))
+        recorded = self._granting.recorded(session)
+        try:
+            return await request.commit(changes, events, reply=answer, recorded=recorded)
+        except AlreadyAnswered as answered:
+            return Polled(tokens=await self._granting.granted_before(answered.recorded, request))
 
     def _view(self, device: Device) -> DeviceAsked:
         client = self._clients.get(device.client)
