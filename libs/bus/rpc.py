@@ -35,7 +35,7 @@ from libs.contracts.common import (
     Snapshot,
 )
 from libs.contracts.envelope import Fact, Position, Stream
-from libs.errors import Problem, Refused, ServiceUnavailable, Unavailable
+from libs.errors import MalformedMessage, Problem, Refused, ServiceUnavailable, Unavailable
 from libs.telemetry import SpanKind, current_traceparent, span
 
 Value = TypeVar("Value")
@@ -239,7 +239,11 @@ class Asker:
 def _body_of(command: Asking[Any]) -> bytes:
     """As JSON, with secrets in the open: they travel to their owner and are stored nowhere on the way."""
     fields = command.model_dump(mode="python")
-    return orjson.dumps(fields, default=_plain)
+    try:
+        return orjson.dumps(fields, default=_plain)
+    except TypeError as error:
+        # Free JSON of a client may hold what no service could read back.
+        raise MalformedMessage(str(error)) from None
 
 
 def _plain(value: Any) -> Any:

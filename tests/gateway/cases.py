@@ -30,6 +30,11 @@ SCIM_PATCH = {
     "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
     "Operations": [{"op": "replace", "path": "displayName", "value": "Mine"}],
 }
+TRUST_RULE = {
+    "issuer": "https://token.actions.githubusercontent.com",
+    "audience": "portal",
+    "claims": {"repository_id": "1"},
+}
 ISSUER = {"kind": "oidc", "issuer": "https://id.example.org", "audiences": ["mine"]}
 UPLOAD = {"files": {"file": ("build.tar.gz", a_tar(a_build(version="9.0.0")))}, "data": {"version": "9.0.0"}}
 CASES: dict[str, Case] = {
@@ -66,6 +71,9 @@ CASES: dict[str, Case] = {
     ),
     "PATCH /v1/orgs/{org}/roles/{role}": Case(False, {"json": {"name": "Mine"}}),
     "DELETE /v1/orgs/{org}/roles/{role}": Case(False),
+    "GET /v1/orgs/{org}/service-accounts/{account}/trust-rules": Case(False),
+    "POST /v1/orgs/{org}/service-accounts/{account}/trust-rules": Case(False, {"json": TRUST_RULE}),
+    "DELETE /v1/orgs/{org}/service-accounts/{account}/trust-rules/{rule}": Case(False),
     "GET /v1/orgs/{org}/identity-providers": Case(False),
     "POST /v1/orgs/{org}/identity-providers": Case(False, {"json": {"name": "Mine", "settings": ISSUER}}),
     "GET /v1/orgs/{org}/identity-providers/{issuer}": Case(False),
@@ -134,6 +142,16 @@ OPEN: dict[str, str] = {
     "POST /v1/verifications/confirm": "the mailed token is the proof, and it names one account",
     "POST /oauth/token": "the refresh token is the proof",
     "GET /.well-known/jwks.json": "public keys",
+    "GET /.well-known/openid-configuration": "addresses",
+    "GET /.well-known/oauth-authorization-server": "addresses",
+    "GET /oauth/authorize": "the page on which somebody signs in",
+    "POST /oauth/authorize": "the password is the proof, or the browser's own cookie",
+    "POST /oauth/device_authorization": "a device has no account; a person lets it in",
+    "GET /device": "the page on which a person lets a device in",
+    "POST /device": "the browser's own cookie is the proof",
+    "POST /device/sign-in": "the password is the proof",
+    "POST /oauth/revoke": "the token is the proof",
+    "POST /oauth/introspect": "a service account's key is the proof",
     "GET /.well-known/authzen-configuration": "addresses",
     "GET /discovery/{org}/{env}": "shells load it in browsers of people who have no account",
     "GET /discovery/{org}/{env}/events": "the same document as it changes",
@@ -153,6 +171,8 @@ OPEN: dict[str, str] = {
 }
 # Routes that need a token and name no organization, each with why no other tenant can be meant.
 OWN: dict[str, str] = {
+    "GET /oauth/userinfo": "the user is the token's own",
+    "POST /oauth/userinfo": "the user is the token's own",
     "DELETE /v1/sessions/current": "the session is the token's own",
     "GET /v1/sessions": "lists those of the caller",
     "DELETE /v1/sessions": "ends those of the caller",
@@ -203,6 +223,7 @@ QUERY_ARGS: dict[str, dict[str, str]] = {
     "identity.get_vocabulary": {},
     "identity.list_issuers": {},
     "identity.list_managed_users": {},
+    "identity.list_trust_rules": {"account": "{account}"},
     "identity.list_team_members": {"slug": "{team}"},
     "identity.list_teams": {},
     "registry.get_app": {"app": "{app}"},

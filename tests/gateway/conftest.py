@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.local import LocalPortal
+from tests.gateway.cases import TRUST_RULE
 from tests.portal import Person, a_slug, somebody
 
 EVENTUALLY_S = 30.0
@@ -40,6 +41,8 @@ class Tenant:
             "env": "production",
             "rollout": self.rollout,
             "user": self.owner.id,
+            "session": "ses_none",
+            "passkey": "psk_none",
             **self.more,
         }
         return template.format(**values)
@@ -133,9 +136,13 @@ async def who_may(owner: Person, org: str, app: str) -> dict[str, str]:
     issuer = await owner.call(
         "POST", f"{below}/identity-providers", 201, json={"name": "Ours", "settings": settings}
     )
+    rule = await owner.call(
+        "POST", keys.replace("/keys", "/trust-rules"), 201, json={**TRUST_RULE, "permissions": ["app:read"]}
+    )
     managed = await owner.call("POST", f"{below}/managed-users", 201, json={"user_name": "grace"})
     return {
         "issuer": issuer.json()["id"],
+        "rule": rule.json()["id"],
         "managed": managed.json()["id"],
         "group": made.json()["id"],
         "name": "User",
