@@ -16,7 +16,15 @@ from gateway.claims import Claims
 from gateway.door import Door, Public, SignedIn, live_claims, unstored
 from libs.contracts import identity as i
 from libs.errors import Refusal, Unauthenticated
-from libs.oauth import InsufficientScope, InvalidClient, InvalidRequest, InvalidTarget, UnsupportedGrantType
+from libs.oauth import (
+    AuthorizationPending,
+    InsufficientScope,
+    InvalidClient,
+    InvalidRequest,
+    InvalidTarget,
+    SlowDown,
+    UnsupportedGrantType,
+)
 
 router = APIRouter(tags=["oauth"])
 Text = Annotated[str, Field(max_length=2048)]
@@ -81,6 +89,7 @@ async def token(door: Public, form: Annotated[TokenForm, Form()]) -> Response:
     proof = await _proof(door, form)
     match form.grant_type:
         case "authorization_code":
+            _needed(form.code.get_secret_value(), "code")
             command: Any = i.RedeemCode(
                 client=proof,
                 code=form.code,
@@ -89,11 +98,12 @@ async def token(door: Public, form: Annotated[TokenForm, Form()]) -> Response:
             )
         case "refresh_token":
             command = i.RefreshSession(
-                refresh_token=form.refresh_token or "-",
+                refresh_token=_needed(form.refresh_token, "refresh_token"),
                 client_id=proof.id or None,
                 client_secret=proof.secret,
             )
         case metadata.DEVICE_CODE:
+            _needed(form.device_code.get_secret_value(), "device_code")
             command = i.PollDevice(client=proof, device_code=form.device_code)
         case "client_credentials":
             command = i.IssueToken(org=_home_of(door, proof.id), client=proof, scope=form.scope)
@@ -107,6 +117,8 @@ async def token(door: Public, form: Annotated[TokenForm, Form()]) -> Response:
 def _exchange(door: Door, proof: i.ClientProof, form: TokenForm) -> i.ExchangeToken:
     if form.actor_token is not None:
         raise InvalidRequest("nobody acts for another here")
+    _needed(form.subject_token.get_secret_value(), "subject_token")
+    _needed(form.subject_token_type, "subject_token_type")
     org = door.portal.directory.organization_of(proof.id)
     if org is None:
         raise InvalidTarget("client_id names the service account that the token is for")
@@ -118,6 +130,12 @@ def _exchange(door: Door, proof: i.ClientProof, form: TokenForm) -> i.ExchangeTo
         requested_token_type=form.requested_token_type,
         scope=form.scope,
     )
+
+
+def _needed(value: str, name: str) -> str:
+    if not value:
+        raise InvalidRequest(f"{name} is missing")
+    return value
 
 
 def _home_of(door: Door, account: str) -> str:
@@ -145,9 +163,10 @@ def _view(value: Any) -> tuple[int, Any]:
     if value is None:
         return 200, None
     if isinstance(value, i.Polled):
+        if value.error == "slow_down":
+            raise SlowDown("asked too soon; wait five seconds longer each time")
         if value.error:
-            body = {"error": value.error, "error_description": "not decided yet", "code": value.error}
-            return 400, body
+            raise AuthorizationPending("nobody has decided yet")
         value = value.tokens
     fields = value.model_dump(exclude_none=True)
     if not fields.get("scope"):

@@ -1,4 +1,4 @@
-"""A browser without scripts, for the pages of signing in: it follows nothing by itself, and fills in forms."""
+"""A browser without scripts, for the pages of signing in: follows nothing by itself, fills in forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keyless CI: a runner's own token becomes a short one of ours, by rules that match what cannot be renamed."""
+"""Keyless CI: a runner's own token becomes a short one of ours, by rules on what cannot be renamed."""
 
 from __future__ import annotations
 

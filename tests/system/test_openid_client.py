@@ -1,4 +1,4 @@
-"""A client library that is not ours, and certified: openid-client signs in by code with PKCE, and refreshes."""
+"""A certified client library that is not ours: openid-client signs in by code with PKCE, and refreshes."""
 
 from __future__ import annotations
 
