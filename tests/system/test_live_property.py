@@ -6,6 +6,8 @@ Real services, two gateways, several people. A fresh read asks the service itsel
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import random
 import secrets
 import time
@@ -24,7 +26,7 @@ from libs.permissions import EVERYTHING, Grant, allows
 from tests.portal import PASSWORD, Person, a_build, a_slug, a_tar, signed_in, somebody
 from tests.system.live import LiveClient
 
-STEPS = 92
+STEPS = 104
 CHECK_EVERY = 7
 CONNECTIONS = 6
 SUBSCRIPTIONS = 12
@@ -33,6 +35,17 @@ ROLES = ("owner", "admin", "developer", "viewer")
 VERSIONS = ("1.0.0", "1.1.0", "2.0.0")
 # What a subscription ends with, as against an answer that is a problem.
 ENDS = ("permission_missing", "organization_not_found")
+
+
+# The id of no user.
+NOBODY = "usr_none"
+
+
+def said_by(token: str) -> dict[str, Any]:
+    """What a token says, unverified."""
+    part = token.split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return found
 
 
 @dataclass
@@ -48,6 +61,8 @@ class Org:
     accounts: list[str] = field(default_factory=list)
     keys: list[tuple[str, str]] = field(default_factory=list)
     assignments: list[str] = field(default_factory=list)
+    issuers: list[str] = field(default_factory=list)
+    managed: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -83,8 +98,10 @@ class Watch:
         args = dict(self.args)
         if self.org:
             args["org"] = self.org.id
-        if "user" in self.contract.model_fields:
+        if self.org is None and "user" in self.contract.model_fields:
             args["user"] = self.person.id
+        if "session" in self.contract.model_fields:
+            args["session"] = said_by(self.client.token)["sid"]
         if self.contract.permission is not None:
             args |= dict.fromkeys(self.contract.parts(), EVERYTHING)
         return self.contract.model_validate(args)
@@ -139,6 +156,8 @@ class World:
             name: value for name in contract.model_fields if (value := self.argument(name, org)) is not None
         }
         in_org = "org" in contract.model_fields
+        if in_org and "user" in contract.model_fields:
+            args["user"] = self.random.choice([*org.managed, NOBODY])
         watch = Watch(f"w{len(self.watches)}", contract, args, org if in_org else None, person, client)
         watch.denied = not watch.permitted()
         self.watches.append(watch)
@@ -172,7 +191,21 @@ class World:
                 return dice.choice([None, None, "done", "refused"])
             case "resource_prefix":
                 return dice.choice([None, None, f"{org.id}/*"])
-            case "user" | "visible" | "versions_of" | "live_at" | "cursor" | "since" | "until" | "trace":
+            case "issuer":
+                return dice.choice([*org.issuers, "iss_none"])
+            case (
+                "user_name"
+                | "external_id"
+                | "session"
+                | "user"
+                | "visible"
+                | "versions_of"
+                | "live_at"
+                | "cursor"
+                | "since"
+                | "until"
+                | "trace"
+            ):
                 return None
             case other:
                 raise AssertionError(f"the test knows no value for {other}: add one")
@@ -192,7 +225,7 @@ class World:
                 self.roll_back, self.lock, self.create_environment, self.invite, self.set_role,
                 self.remove, self.rename_org, self.sign_in, self.make_team, self.join_team,
                 self.leave_team, self.define_role, self.make_account, self.make_key, self.revoke_key,
-                self.assign, self.unassign,
+                self.assign, self.unassign, self.trust, self.provision, self.put_words,
             ]  # fmt: skip
             dice.shuffle(self.deck)
         command = self.deck.pop()
@@ -335,6 +368,30 @@ class World:
     async def unassign(self, org: Org, person: Person) -> int:
         name = self.random.choice([*org.assignments, "asg_0"])
         return (await self.call(person, "DELETE", f"/v1/orgs/{org.slug}/assignments/{name}"))[0]
+
+    async def trust(self, org: Org, person: Person) -> int:
+        settings = {"kind": "oidc", "issuer": f"https://{a_slug('id')}.example.org", "audiences": ["us"]}
+        body = {"name": "Ours", "settings": settings}
+        status, made = await self.call(person, "POST", f"/v1/orgs/{org.slug}/identity-providers", json=body)
+        if status == 201:
+            org.issuers.append(made["id"])
+        return status
+
+    async def provision(self, org: Org, person: Person) -> int:
+        """Somebody new, or another name for somebody who was."""
+        path = f"/v1/orgs/{org.slug}/managed-users"
+        if org.managed and self.random.random() < 0.5:
+            managed = self.random.choice(org.managed)
+            body = {"name": secrets.token_hex(4), "active": self.random.random() < 0.7}
+            return (await self.call(person, "PATCH", f"{path}/{managed}", json=body))[0]
+        status, made = await self.call(person, "POST", path, json={"user_name": a_slug("grace")})
+        if status == 201:
+            org.managed.append(made["id"])
+        return status
+
+    async def put_words(self, org: Org, person: Person) -> int:
+        body = {"resources": {secrets.token_hex(3): "application"}}
+        return (await self.call(person, "PUT", f"/v1/orgs/{org.slug}/vocabulary", json=body))[0]
 
     async def sign_in(self, org: Org, person: Person) -> int:
         """Another session, over which the same person reads and watches on."""

@@ -22,6 +22,22 @@ from services.identity.members.domain import check_grant
 MOST_OF_A_SUBJECT = 500
 
 
+class Kept(Assignment):
+    """An assignment as it is kept, with its part of the tree and each that holds it: one equality finds all
+    that was assigned on a part or below."""
+
+    within: tuple[str, ...]
+
+    def view(self) -> Assignment:
+        return Assignment.model_validate(self.model_dump(exclude={"within"}))
+
+
+def kept(assignment: Assignment) -> Kept:
+    app = assignment.path.split("/")[0]
+    within = tuple(dict.fromkeys(("", app, assignment.path)))
+    return Kept(**assignment.model_dump(), within=within)
+
+
 class AssignmentNotFound(NotFound):
     """No such assignment, or none on a part of the tree where the caller may see it."""
 

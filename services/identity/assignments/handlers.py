@@ -24,7 +24,7 @@ async def assign_role(command: AssignRole, request: Request) -> Assignment:
     held = await store.of_subject(request.scope, command.org, command.subject.id)
     permissions = await roles.permissions_of(request.scope, command.org, command.role)
     assignment, events = domain.assign(existing, held, command, permissions, request.caller, request.now)
-    changes = [access.moved(before, command.org), store.ASSIGNMENTS.put(assignment)] if events else []
+    changes = [access.moved(before, command.org), store.put(assignment)] if events else []
     return await request.commit(changes, events, reply=assignment)
 
 

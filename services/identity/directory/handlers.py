@@ -19,7 +19,7 @@ from libs.permissions import PLATFORM
 from libs.service.queries import reads_across
 from libs.store.database import Scope
 from services.identity.accounts.store import API_KEYS, SERVICE_ACCOUNTS
-from services.identity.assignments.store import ASSIGNMENTS
+from services.identity.assignments import store as assignments
 from services.identity.issuers.store import ISSUERS
 from services.identity.managed.store import MANAGED
 from services.identity.members.store import MEMBERS
@@ -109,7 +109,7 @@ async def _fill(entries: dict[str, _Entry], scope: Scope, after: str, last: str)
         entries[org].teams.setdefault(team.id, [])
     for org, line in await scope.between(TEAM_MEMBERS, after, last):
         entries[org].teams.setdefault(line.team, []).append(line.user)
-    for org, one in await scope.between(ASSIGNMENTS, after, last):
+    for org, one in await assignments.of_organizations(scope, after, last):
         entries[org].assignments[one.id] = AssignedRole(subject=one.subject.id, role=one.role, path=one.path)
     for org, account in await scope.between(SERVICE_ACCOUNTS, after, last):
         entries[org].accounts[account.id] = account.name
