@@ -203,7 +203,7 @@ WRONG: dict[str, Callable[[Ci], str]] = {
     "the public key as a secret": lambda ci: confused(ci.issuer.new_key("EC"), ci.claims()),
     "a key that is not published": lambda ci: signed(ci.issuer.new_key(published=False), ci.claims()),
     "another's key under a known id": lambda ci: signed(
-        ECKey.generate_key("P-256", {"kid": ci.key.kid}), ci.claims()
+        ECKey.generate_key("P-256", {"kid": str(ci.key.kid)}), ci.claims()
     ),
     "a key of its own in the header": lambda ci: signed(
         own := ECKey.generate_key("P-256", {"kid": "own"}), ci.claims(), {"jwk": own.as_dict(private=False)}

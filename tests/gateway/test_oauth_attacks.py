@@ -132,7 +132,7 @@ async def test_the_client_hears_that_it_cannot_have_less(portal: LocalPortal, wh
 @pytest.mark.parametrize("name", ["redirect_uri", "client_id", "state", "code_challenge", "scope"])
 async def test_a_parameter_that_is_there_twice_is_no_request(portal: LocalPortal, name: str) -> None:
     async with Browser(portal.url) as browser:
-        doubled = [*a_request().items(), (name, "https://evil.example")]
+        doubled = httpx.QueryParams([*a_request().items(), (name, "https://evil.example")])
         answer = await browser.http.get("/oauth/authorize", params=doubled)
         assert answer.status_code == 400
         twice = await browser.http.post(
