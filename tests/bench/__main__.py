@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import LocalPortal
-from tests.bench import bare, decisions, http
+from tests.bench import bare, decisions, http, revocation
 from tests.bench.sockets import Watcher
 from tests.portal import Person, somebody
 
+REMOVALS = int(os.environ.get("MES_BENCH_REMOVALS", "100"))
 ROUNDS = int(os.environ.get("MES_BENCH_ROUNDS", "5"))
 SECONDS = float(os.environ.get("MES_BENCH_SECONDS", "4"))
 WRITERS = 32
@@ -59,6 +60,7 @@ def main() -> None:
         for name, pid in sorted(portal.processes.items()):
             report.row(f"resident memory, {name} (MB)", [_resident_mb(pid)])
         console.print(report.table)
+    revocation.main(REMOVALS)
 
 
 def _decisions(report: Report) -> None:
