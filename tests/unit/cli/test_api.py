@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -169,6 +170,37 @@ def test_a_token_that_is_refused_is_renewed_once() -> None:
     portal = Portal(problem(401), tokens(2), ok())
     portal.api(a_session()).get("/v1/orgs")
     assert portal.sent("authorization") == ["Bearer access", None, "Bearer access-2"]
+
+
+def pending(error: str = "authorization_pending") -> httpx.Response:
+    return httpx.Response(400, json={"error": error, "error_description": "not yet"})
+
+
+STARTED = {"device_code": "d", "interval": 5, "expires_in": 600}
+
+
+def test_a_device_asks_until_it_is_let_in_and_more_slowly_if_told(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "session.json")
+    me = httpx.Response(200, json={"email": "ada@example.org"})
+    portal = Portal(pending(), pending("slow_down"), tokens(2), me)
+    session = portal.api(sessions=sessions).await_device(STARTED)
+    assert (session.email, session.client) == ("ada@example.org", "mes-cli")
+    assert portal.paused == [5.0, 5.0, 10.0]
+    assert sessions.load(URL) == session
+
+
+@pytest.mark.parametrize("error", ["access_denied", "expired_token", "invalid_grant"])
+def test_a_device_that_is_not_let_in_is_not_signed_in(error: str) -> None:
+    portal = Portal(pending(error))
+    with pytest.raises(NotSignedIn):
+        portal.api().await_device(STARTED)
+    assert len(portal.asked) == 1
+
+
+def test_a_session_of_a_device_is_renewed_as_its_client() -> None:
+    portal = Portal(tokens(2), ok())
+    portal.api(replace(a_session(lasts=5), client="mes-cli")).get("/v1/orgs")
+    assert b"client_id=mes-cli" in portal.asked[0].content
 
 
 def test_a_session_that_has_ended_is_forgotten(tmp_path: Path) -> None:
