@@ -257,7 +257,7 @@ async def test_a_session_that_ended_is_refused_by_every_gateway(portal: LocalPor
     ("form", "error"),
     [
         ({"grant_type": "refresh_token", "refresh_token": "x"}, "invalid_grant"),
-        ({"grant_type": "refresh_token"}, "invalid_grant"),
+        ({"grant_type": "refresh_token"}, "invalid_request"),
         ({"grant_type": "refresh_token", "refresh_token": "ses_1.1.\u00b2"}, "invalid_grant"),
         ({"grant_type": "refresh_token", "refresh_token": "x" * 600}, "invalid_request"),
         ({"grant_type": "password", "username": "a", "password": "b"}, "unsupported_grant_type"),
