@@ -70,7 +70,7 @@ async def genuine(portal: LocalPortal, person: Person) -> Genuine:
     async with httpx.AsyncClient(base_url=portal.url) as http:
         keys = {key["kid"]: key for key in (await http.get("/.well-known/jwks.json")).json()["keys"]}
     # The next one is published before it signs.
-    assert len(keys) == 2
+    assert len(keys) >= 2
     key = keys[read(header)["kid"]]
     return Genuine(person.token, read(header), read(claims), key)
 
