@@ -125,7 +125,7 @@ def step(
         ("go", {"prompt": "none"}),
     ],
 )
-def test_whom_the_browser_knows_is_asked_what_the_client_wants(expected: str, sent: dict[str, str]) -> None:
+def test_whom_the_browser_knows_is_asked_what_the_client_wants(expected: str, sent: dict[str, Any]) -> None:
     assert step(**sent) == expected
 
 
@@ -136,7 +136,7 @@ def test_a_client_that_anybody_could_pretend_to_be_needs_a_yes() -> None:
 
 
 @pytest.mark.parametrize("sent", [{}, {"max_age": "60"}, {"login_hint": "grace@example.org"}])
-def test_a_client_that_wants_nobody_asked_hears_that_somebody_has_to_be(sent: dict[str, str]) -> None:
+def test_a_client_that_wants_nobody_asked_hears_that_somebody_has_to_be(sent: dict[str, Any]) -> None:
     ago = None if not sent else timedelta(minutes=5)
     with pytest.raises(LoginRequired):
         step(ago, prompt="none", **sent)
