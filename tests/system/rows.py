@@ -166,9 +166,29 @@ class World:
         await self.assign(self.team_ids["team-0"], "developer", self.apps[0])
         for _ in range(9):
             await self.assign(self.somebody_at_all(), dice.choice([*self.roles, "viewer"]), self.somewhere())
+        await self.add_the_limited()
         # More names than a page asks for, of applications that are not there.
         await self.assign(self.people[0].id, "viewer", "aaa-not-there")
         await self.assign(self.people[0].id, "viewer", "zzz-not-there")
+
+    async def add_the_limited(self) -> None:
+        """Somebody on whom the dice have no bearing: of each kind of right a little, each on another part."""
+        person = await somebody(self.portal.gateways[0])
+        await self.owner.invite(self.slug, person, "member")
+        self.members[person.id] = "member"
+        self.readers.append(
+            Reader("the limited", person.id, person.token, person.http, self.portal.gateways[0])
+        )
+        for environment in ("staging", "production"):
+            await self.owner.call(
+                "POST",
+                f"{self.below}/environments/{environment}/rollouts",
+                json={"app": self.apps[1], "version": "1.0.0"},
+            )
+        await self.assign(person.id, "role-1", self.apps[1])
+        await self.assign(person.id, "role-3", f"{self.apps[1]}/staging")
+        await self.assign(person.id, "role-2", self.apps[2])
+        await self.assign(person.id, "role-0", self.apps[3])
 
     def somebody_at_all(self) -> str:
         return self.dice.choice([*self.team_ids.values(), *(one.id for one in self.people), *self.accounts])
