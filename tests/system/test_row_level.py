@@ -140,6 +140,7 @@ async def log_is_exact(world: World) -> int:
                 assert seen == "permission_missing"
             else:
                 may_see = [one for one in there if _may_see(world, reader, "audit:read", one["resource"])]
+                assert not isinstance(seen, str), (reader.name, search, seen)
                 assert [one for one in seen if one["id"] in known] == may_see, (
                     reader.name,
                     search,
