@@ -158,3 +158,16 @@ def test_what_was_never_there_has_no_proof() -> None:
             consistency_proof(old, size, stored)
         with pytest.raises(ProofInvalid):
             verify_consistency(old, size, [], LEAVES[0], LEAVES[0])
+
+
+def test_a_proof_of_another_size_is_refused_although_its_hashes_lead_to_the_root() -> None:
+    """A signed root says nothing of the tree's size by itself; the length of the proof has to fit it."""
+    proof = inclusion_proof(0, 2, stored)
+    verify_inclusion(LEAVES[0], 0, 2, proof, defined(0, 2))
+    with pytest.raises(ProofInvalid, match="too short"):
+        verify_inclusion(LEAVES[0], 0, 4, proof, defined(0, 2))
+    with pytest.raises(ProofInvalid, match="too long"):
+        verify_inclusion(LEAVES[0], 0, 2, inclusion_proof(0, 4, stored), defined(0, 4))
+    continued = consistency_proof(2, 4, stored)
+    with pytest.raises(ProofInvalid, match="too short"):
+        verify_consistency(2, 8, continued, defined(0, 2), defined(0, 4))
