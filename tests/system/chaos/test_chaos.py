@@ -175,7 +175,7 @@ async def _kill(portal: LocalPortal, ledger: Ledger, rng: random.Random, names: 
 
 
 async def _all_run_again(portal: LocalPortal, names: set[str]) -> None:
-    """Also what nobody waits for: the portal is ready without the broker's name server, which may be due later."""
+    """Also what nobody waits for: the portal is ready without the broker's name server."""
     deadline = time.monotonic() + WITHIN_S
     while set(portal.processes) != names:
         assert time.monotonic() < deadline, f"{sorted(names - set(portal.processes))} did not come back"
