@@ -75,6 +75,20 @@ class Database:
         with self._client(self.admin_url) as client:
             self._wait_writable(supervisor, client, timeout)
 
+    def settle(self, supervisor: Supervisor, timeout: float) -> bool:
+        """Restart a new store once, when the services have made their indexes; True if that was due.
+
+        A SecantusDB that made indexes keeps the view of that moment until it ends: nothing written since can
+        be let go, and after minutes of load a read takes seconds. See ADR 4.
+        """
+        if self._engine == MONGOD or self._folder.read_json("mongo/settled.json"):
+            return False
+        supervisor.end(NAME)
+        supervisor.start(self._program(authenticate=True))
+        self.wait_ready(supervisor, timeout)
+        self._folder.write_json("mongo/settled.json", True)
+        return True
+
     def _wait_writable(self, supervisor: Supervisor, client: Client, timeout: float) -> None:
         wait_until(lambda: self._is_writable(client), supervisor, NAME, timeout)
 

@@ -106,6 +106,8 @@ class LocalPortal(LocalParts):
         for process in self._processes:
             self.supervisor.start(self._program(process))
         self.wait_ready()
+        if self._database and self._database.settle(self.supervisor, READY_WITHIN):
+            self.wait_ready()
         with self._telling:
             self._tell(self.supervisor.pids())
         if self._demo:
